@@ -22,8 +22,8 @@ const (
 	CodeUnsupported     Code = "UNSUPPORTED"
 
 	CodePaginationNumberInvalid Code = "PAGINATION_NUMBER_INVALID" // Docker Registry API
+	CodeRangeInvalid            Code = "RANGE_INVALID"             // Docker Registry API
 	CodeUnavailable             Code = "UNAVAILABLE"               // Docker Registry API
-	CodeUnknown                 Code = "UNKNOWN"                   // Docker Registry API
 )
 
 // Error is a refusal as a registry's client is told it: an HTTP status and one

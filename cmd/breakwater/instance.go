@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"breakwater/config"
+	"breakwater/proxy/upstream"
+
+	"go.uber.org/zap"
+)
+
+// Limits of every connection from a client.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10 // podman's partial pulls send 18 kB of ranges
+
+	// watchEvery is how soon a changed certificate file is noticed. A changed
+	// password is read with the next token exchange.
+	watchEvery = 10 * time.Second
+)
+
+// instance is one running Breakwater: what it listens on, and whom it asks.
+type instance struct {
+	log      *zap.Logger
+	grace    time.Duration // what bodies under way get after SIGTERM
+	upstream *upstream.Client
+	origin   config.Upstream
+	files    *config.Watched
+
+	servers []*server
+	ready   atomic.Bool
+	// listening, if set, is called with the addresses once all are open.
+	listening func(*instance)
+}
+
+// server is one address: "registry" for clients, "admin" for metrics and health.
+type server struct {
+	http.Server
+	role     string
+	listener net.Listener
+}
+
+func (i *instance) add(role, address string, handler http.Handler) {
+	faults, err := zap.NewStdLogAt(i.log.With(zap.String("listener", address)), zap.DebugLevel)
+	if err != nil {
+		panic("the debug level is a level: " + err.Error())
+	}
+	i.servers = append(i.servers, &server{role: role, Server: http.Server{
+		Addr:              address,
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          faults, // what broken clients do is no news
+	}})
+}
+
+// addresses are where servers of that role listen, with the real port where the
+// configuration says 0.
+func (i *instance) addresses(role string) []string {
+	var found []string
+	for _, s := range i.servers {
+		if s.role == role {
+			found = append(found, s.listener.Addr().String())
+		}
+	}
+	return found
+}
+
+// run serves until ctx ends, then lets what is under way finish within the
+// grace period.
+func (i *instance) run(ctx context.Context) error {
+	if err := i.listen(); err != nil {
+		return errors.Join(err, i.upstream.Close())
+	}
+	background, stop := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { i.files.Run(background, watchEvery, i.reload) })
+
+	failed := make(chan error, len(i.servers))
+	for _, s := range i.servers {
+		go func() { failed <- s.Serve(s.listener) }()
+	}
+	i.announce()
+	i.ready.Store(true)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("a listener failed: %w", err)
+	}
+	i.ready.Store(false)
+	i.shutdown()
+	stop()
+	watching.Wait()
+	return errors.Join(err, i.upstream.Close())
+}
+
+// listen opens every address before one is served, so that a port in use is
+// found before a client is.
+func (i *instance) listen() error {
+	for n, s := range i.servers {
+		listener, err := net.Listen("tcp", s.Addr)
+		if err != nil {
+			for _, open := range i.servers[:n] {
+				_ = open.listener.Close() // the error that matters is the one above
+			}
+			return fmt.Errorf("cannot listen for %s: %w", s.role, err)
+		}
+		s.listener = listener
+	}
+	return nil
+}
+
+// announce says what is served, to whom, from where.
+func (i *instance) announce() {
+	account := i.origin.Username
+	if account == "" {
+		account = "nobody (no username is set)"
+	}
+	registry := i.addresses("registry")
+	i.log.Info(fmt.Sprintf("serving %s, as %s may pull there, to everybody on this machine, without credentials, at %v", i.origin.URL, account, registry),
+		zap.String("version", version), zap.String("upstream", i.origin.Name), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")))
+	if i.listening != nil {
+		i.listening(i)
+	}
+}
+
+// shutdown stops accepting, waits for answers under way, and cuts what is left
+// after the grace period.
+func (i *instance) shutdown() {
+	i.log.Info("shutting down: answers under way may finish", zap.Duration("shutdown_grace", i.grace))
+	ctx, cancel := context.WithTimeout(context.Background(), i.grace)
+	defer cancel()
+	var closing sync.WaitGroup
+	// The admin port stays until the last answer is out: somebody may want to see it.
+	for _, role := range []string{"registry", "admin"} {
+		for s := range slices.Values(i.servers) {
+			if s.role != role {
+				continue
+			}
+			closing.Go(func() {
+				if s.Shutdown(ctx) != nil {
+					i.log.Warn("the grace period is over: answers under way are cut", zap.String("listener", s.Addr))
+					_ = s.Close() // only an error of closing what is to be gone anyway
+				}
+			})
+		}
+		closing.Wait()
+	}
+}
+
+// reload takes over changed certificate files. What does not fit together yet
+// (a certificate whose key is still the old one) is tried again when the next
+// file changes; until then the old ones stay in use.
+func (i *instance) reload(files []string) {
+	settings, err := upstreamTLS(i.origin)
+	if err != nil {
+		i.log.Error("a changed file cannot be used: the old ones stay in use", zap.Strings("files", files), zap.Error(err))
+		return
+	}
+	i.upstream.SetTLS(settings)
+	i.log.Info("changed files are in use", zap.Strings("files", files))
+}

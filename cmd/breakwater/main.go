@@ -1,0 +1,7 @@
+// Command breakwater stands in front of a Harbor registry and serves what its
+// own account may pull there to clients that hold no credentials.
+package main
+
+import "os"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

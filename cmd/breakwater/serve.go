@@ -1,0 +1,50 @@
+package main
+
+import (
+	"breakwater/config"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+func serveCommand() *cobra.Command {
+	var from source
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve an upstream registry to clients without credentials",
+		Example: `  breakwater serve --config /etc/breakwater/config.yaml
+  breakwater serve --upstream https://harbor.example.com --username 'robot$breakwater' --password-file /run/secrets/harbor`,
+	}
+	from.declare(command)
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		c, err := from.load(command)
+		if err != nil {
+			return err
+		}
+		log, flush, err := openLog(c.Log.Level, command.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		defer flush()
+		warn(c, log)
+		i, err := assemble(c, log)
+		if err != nil {
+			return failure{err}
+		}
+		if err := i.run(command.Context()); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+	return command
+}
+
+// warn logs what is legal in a configuration but unwise, or without effect yet.
+func warn(c config.Config, log *zap.Logger) {
+	for _, w := range c.Warnings {
+		log.Warn(w.Error())
+	}
+	if c.Cache.Dir != "" {
+		log.Warn("cache.dir: this version keeps nothing on disk yet and asks upstream for every pull; the folder is not touched", zap.String("dir", c.Cache.Dir))
+	}
+}

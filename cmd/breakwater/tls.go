@@ -1,0 +1,38 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"breakwater/config"
+)
+
+// upstreamTLS reads an upstream's authorities, which are trusted besides the
+// system's, and the client certificate that it is shown.
+func upstreamTLS(u config.Upstream) (*tls.Config, error) {
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if u.CAFile != "" {
+		bundle, err := os.ReadFile(u.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("upstreams.%s.ca_file: %w", u.Name, err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("the system's certificate authorities cannot be read: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(bundle) {
+			return nil, fmt.Errorf("upstreams.%s.ca_file: no certificate in %s", u.Name, u.CAFile)
+		}
+		settings.RootCAs = roots
+	}
+	if u.CertFile != "" {
+		certificate, err := tls.LoadX509KeyPair(u.CertFile, u.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("upstreams.%s.cert_file: %w", u.Name, err)
+		}
+		settings.Certificates = []tls.Certificate{certificate}
+	}
+	return settings, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"breakwater/config"
+	"breakwater/metrics"
+	"breakwater/proxy"
+	"breakwater/proxy/upstream"
+	"breakwater/tokencache"
+
+	"go.uber.org/zap"
+)
+
+// assemble builds one instance from its configuration. It is the only place
+// that knows every part; nothing is started and nothing asked of the network.
+func assemble(c config.Config, log *zap.Logger) (*instance, error) {
+	counts := metrics.New(version)
+	origin := only(c.Upstreams)
+	client, err := newUpstream(origin, counts, log)
+	if err != nil {
+		return nil, err
+	}
+	registry := proxy.New(proxy.Options{
+		Upstream:  client,
+		UserAgent: "breakwater/" + version,
+		Events:    counts,
+		Log:       log,
+	})
+	i := &instance{
+		grace:    c.ShutdownGrace.Duration,
+		log:      log,
+		upstream: client,
+		origin:   origin,
+		files:    config.Watch(c.Files()),
+	}
+	for _, l := range c.Listeners {
+		i.add("registry", string(l.Address), registry)
+	}
+	if c.Admin.Address != "" {
+		i.add("admin", string(c.Admin.Address), i.admin(counts.Handler()))
+	}
+	return i, nil
+}
+
+// newUpstream turns an upstream's configuration into its client.
+func newUpstream(u config.Upstream, events upstream.Events, log *zap.Logger) (*upstream.Client, error) {
+	settings, err := upstreamTLS(u)
+	if err != nil {
+		return nil, err
+	}
+	realms := make([]*url.URL, len(u.Realms))
+	for i, realm := range u.Realms {
+		realms[i] = realm.URL
+	}
+	redirects := make([]netip.Prefix, len(u.Redirects))
+	for i, network := range u.Redirects {
+		redirects[i] = network.Prefix
+	}
+	client, err := upstream.New(upstream.Options{
+		Name: u.Name,
+		URL:  u.URL.URL,
+		Credentials: func() (tokencache.Credentials, error) {
+			username, password, err := u.Credentials()
+			return tokencache.Credentials{Username: username, Password: password}, err
+		},
+		TokenURL:  u.TokenURL.URL,
+		Realms:    realms,
+		TLS:       settings,
+		Redirects: redirects,
+		Proxy:     http.ProxyFromEnvironment,
+		Events:    events,
+		Log:       log.With(zap.String("upstream", u.Name)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("upstreams.%s: %w", u.Name, err)
+	}
+	return client, nil
+}
+
+// only returns the one upstream that a valid configuration has for now.
+func only(upstreams map[string]config.Upstream) config.Upstream {
+	for _, u := range upstreams {
+		return u
+	}
+	return config.Upstream{}
+}

@@ -1,0 +1,134 @@
+// Package metrics owns every metric's name, the registry that holds them, and
+// the page that Prometheus reads. Other packages declare the events that they
+// emit; [Metrics] satisfies them all, and only the program itself joins the two.
+//
+// No label takes its values from what clients send: routes and upstreams come
+// from the configuration, kinds, methods, results and states are closed sets.
+package metrics
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"breakwater/proxy"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// latency spans a warm answer to a client's patience, in seconds.
+var latency = []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}
+
+// Metrics counts what happens. It is safe for use by many goroutines.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	bytes    *prometheus.CounterVec
+	inFlight prometheus.Gauge
+
+	upstreamRequests *prometheus.CounterVec
+	upstreamDuration *prometheus.HistogramVec
+	mismatches       *prometheus.CounterVec
+
+	exchanges        *prometheus.CounterVec
+	exchangeDuration *prometheus.HistogramVec
+	credential       *prometheus.GaugeVec
+}
+
+// New returns Metrics with a registry of their own.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: counter("requests_total", "Requests answered to clients, by how they ended. Status 499: the client left first.",
+			"route", "kind", "method", "status", "cache"),
+		duration: histogram("request_duration_seconds", "Time from a client's request to the end of its answer, the body included.", "kind", "cache"),
+		bytes:    counter("response_bytes_total", "Bytes of bodies sent to clients.", "route", "kind", "cache"),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "requests_in_flight", Help: "Requests being answered now."}),
+
+		upstreamRequests: counter("upstream_requests_total", "Requests sent upstream, redirects followed. Status none: no answer came.",
+			"upstream", "kind", "status"),
+		upstreamDuration: histogram("upstream_request_duration_seconds", "Time until upstream's headers were there, a token exchange included.", "upstream", "kind"),
+		mismatches:       counter("digest_mismatches_total", "Content from upstream that was not what its digest says. No client got it whole.", "upstream", "kind"),
+
+		exchanges:        counter("token_exchanges_total", "Questions to the token service, by result.", "upstream", "result"),
+		exchangeDuration: histogram("token_exchange_duration_seconds", "Time that the token service took.", "upstream"),
+		credential: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_state",
+			Help: "1 for the state that the credential for an upstream is in."}, []string{"upstream", "state"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches,
+		m.exchanges, m.exchangeDuration, m.credential, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+const namespace = "breakwater"
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: latency}, labels)
+}
+
+// Handler serves the metrics page.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry:            m.registry,
+		MaxRequestsInFlight: 4, // whoever reaches the admin port may ask, but not keep the machine busy with it
+		Timeout:             10 * time.Second,
+	})
+}
+
+// RequestBegan and the methods below satisfy [proxy.Events].
+func (m *Metrics) RequestBegan() { m.inFlight.Inc() }
+
+// RequestServed counts a request that has ended.
+func (m *Metrics) RequestServed(s proxy.Served) {
+	m.inFlight.Dec()
+	m.requests.WithLabelValues(s.Route, s.Kind, s.Method, status(s.Status), s.Cache).Inc()
+	m.duration.WithLabelValues(s.Kind, s.Cache).Observe(s.Took.Seconds())
+	m.bytes.WithLabelValues(s.Route, s.Kind, s.Cache).Add(float64(s.Bytes))
+}
+
+// DigestMismatch counts wrong content.
+func (m *Metrics) DigestMismatch(upstream, kind string) {
+	m.mismatches.WithLabelValues(upstream, kind).Inc()
+}
+
+// UpstreamAnswered and the methods below satisfy upstream.Events.
+func (m *Metrics) UpstreamAnswered(upstream, kind string, code int, took time.Duration) {
+	m.upstreamRequests.WithLabelValues(upstream, kind, status(code)).Inc()
+	m.upstreamDuration.WithLabelValues(upstream, kind).Observe(took.Seconds())
+}
+
+// TokenExchanged counts one question to the token service.
+func (m *Metrics) TokenExchanged(upstream, result string, took time.Duration) {
+	m.exchanges.WithLabelValues(upstream, result).Inc()
+	m.exchangeDuration.WithLabelValues(upstream).Observe(took.Seconds())
+}
+
+// CredentialChanged leaves one state of the upstream's credential at 1.
+func (m *Metrics) CredentialChanged(upstream, state string) {
+	m.credential.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
+	m.credential.WithLabelValues(upstream, state).Set(1)
+}
+
+// status bounds what an upstream can make of a label.
+func status(code int) string {
+	switch {
+	case code == 0:
+		return "none"
+	case code < 100 || code > 599:
+		return "other"
+	}
+	return strconv.Itoa(code)
+}

@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+)
+
+// writePatience is how long a client may take to accept one buffer's worth of
+// bytes. A moving body has no limit; a client that stopped reading has this.
+const writePatience = 2 * time.Minute
+
+// response is the writer of one answer: it remembers what was sent, keeps
+// informational answers of an upstream from the client, and gives up on a
+// client that stopped reading.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	id      string
+	status  int // 0 until the final header was sent
+	bytes   int64
+	err     error // of the last write: the client is gone, or stopped reading
+}
+
+func newResponse(w http.ResponseWriter, id string) *response {
+	r := &response{ResponseWriter: w, control: http.NewResponseController(w), id: id}
+	r.patience()
+	return r
+}
+
+// patience gives the client time for the next write. The deadline is left as it
+// is after the answer, since net/http may still have some of it to flush.
+func (r *response) patience() {
+	_ = r.control.SetWriteDeadline(time.Now().Add(writePatience)) // not supported by a test's recorder
+}
+
+// WriteHeader sends the final header. An upstream's 1xx (RFC 9110 §15.2) is
+// dropped: ReverseProxy would hand on its headers past every allow-list, cookies
+// included.
+func (r *response) WriteHeader(status int) {
+	if status < http.StatusOK || r.status != 0 {
+		return
+	}
+	r.status = status
+	r.Header().Set("X-Request-Id", r.id)
+	r.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *response) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	r.patience()
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	r.err = err
+	return n, err
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }

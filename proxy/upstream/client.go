@@ -1,0 +1,241 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"breakwater/proxy/registry"
+	"breakwater/tokencache"
+
+	"go.uber.org/zap"
+)
+
+// What a pull may wait for.
+const (
+	// HeaderBudget is for token, queue, retries and redirects together. Docker
+	// gives a mirror's ping 15 s, the shortest patience of all clients.
+	HeaderBudget = 12 * time.Second
+	// BodyIdle is how long a body may stand still before it is given up.
+	BodyIdle = 60 * time.Second
+)
+
+// Events are what a Client tells metrics of.
+type Events interface {
+	// UpstreamAnswered counts one request as upstream saw it, redirects
+	// followed. status is 0 when no answer came.
+	UpstreamAnswered(upstream, kind string, status int, took time.Duration)
+	// TokenExchanged and CredentialChanged are those of [tokencache.Events].
+	TokenExchanged(upstream, result string, took time.Duration)
+	CredentialChanged(upstream, state string)
+}
+
+// tokenEvents tells which upstream's tokens an event is about.
+type tokenEvents struct {
+	upstream string
+	events   Events
+}
+
+func (t tokenEvents) ExchangeDone(result string, took time.Duration) {
+	t.events.TokenExchanged(t.upstream, result, took)
+}
+
+func (t tokenEvents) CredentialChanged(state string) { t.events.CredentialChanged(t.upstream, state) }
+
+// Options of a [Client]. URL, Proxy, Events and Log are required; the zero
+// value of the others means "none".
+type Options struct {
+	// Name is the upstream's name in the configuration, for logs and metrics.
+	Name string
+	// URL is upstream's scheme, host and port.
+	URL *url.URL
+	// Credentials are asked anew before each token exchange.
+	Credentials func() (tokencache.Credentials, error)
+	// TokenURL replaces the challenge's realm; Realms are further origins that
+	// a realm may have.
+	TokenURL *url.URL
+	Realms   []*url.URL
+	// TLS verifies upstream and, with a client certificate in it, shows ours.
+	TLS *tls.Config
+	// Redirects are the private networks that a blob's redirect may lead to.
+	Redirects []netip.Prefix
+	// Proxy chooses an egress proxy: [http.ProxyFromEnvironment].
+	Proxy func(*http.Request) (*url.URL, error)
+
+	Events Events
+	Log    *zap.Logger
+}
+
+// Client sends reads to one upstream. It is safe for use by many goroutines.
+type Client struct {
+	name   string
+	url    *url.URL
+	events Events
+	proxy  proxyFunc
+	guard  guard
+
+	control, bodies *transport // to upstream itself
+	direct, proxied *transport // to where its redirects lead: no client certificate, no token
+	tokens          *tokencache.Cache
+
+	controlAuth, bodiesAuth http.RoundTripper // control and bodies, with tokens
+}
+
+// New returns a Client; it asks nothing of the network. Close ends its
+// background work.
+func New(o Options) (*Client, error) {
+	if o.TLS == nil {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c := &Client{name: o.Name, url: o.URL, events: o.Events, proxy: o.Proxy, guard: guard{o.Redirects}}
+	guarded := func(network, address string, conn syscall.RawConn) error {
+		if err := c.guard.dial(network, address, conn); err != nil {
+			return refusedDial{err}
+		}
+		return nil
+	}
+	c.control = newTransport(o.TLS, builder(controlConns, o.Proxy, nil))
+	c.bodies = newTransport(o.TLS, builder(bodyConns, o.Proxy, nil))
+	c.direct = newTransport(withoutCertificate(o.TLS), builder(bodyConns, nil, guarded))
+	c.proxied = newTransport(withoutCertificate(o.TLS), builder(bodyConns, o.Proxy, nil))
+
+	tokens, err := tokencache.New(tokencache.Options{
+		Registry: o.URL, Credentials: o.Credentials, TokenURL: o.TokenURL, Realms: o.Realms,
+		Transport: c.control, Health: c.Health, Events: tokenEvents{o.Name, o.Events}, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.tokens = tokens
+	c.controlAuth, c.bodiesAuth = tokens.Transport(c.control), tokens.Transport(c.bodies)
+	return c, nil
+}
+
+// withoutCertificate keeps the trusted authorities and drops what proves us.
+func withoutCertificate(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.Certificates, config.GetClientCertificate = nil, nil
+	return config
+}
+
+// Name is the upstream's name in the configuration.
+func (c *Client) Name() string { return c.name }
+
+// URL is upstream's scheme, host and port.
+func (c *Client) URL() *url.URL { return c.url }
+
+// SetTLS makes new connections verify and identify by config.
+func (c *Client) SetTLS(config *tls.Config) {
+	c.control.reload(config)
+	c.bodies.reload(config)
+	c.direct.reload(withoutCertificate(config))
+	c.proxied.reload(withoutCertificate(config))
+}
+
+// Grant asks the token service what upstream lets our credentials do.
+func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.Grant, error) {
+	return c.tokens.Grant(ctx, scope)
+}
+
+// Close ends background work and idle connections.
+func (c *Client) Close() error {
+	err := c.tokens.Close()
+	for _, t := range []*transport{c.control, c.bodies, c.direct, c.proxied} {
+		t.close()
+	}
+	return err
+}
+
+// Reading returns the RoundTripper for one read. Its errors are
+// [UnreachableError], [RedirectError] and those of package tokencache; a 401
+// that it answers was given to a fresh token. The answer never carries
+// trailers.
+func (c *Client) Reading(r registry.Request) http.RoundTripper {
+	return reading{c, r.Kind, Scopes(r)}
+}
+
+// Scopes are what a token must grant for a read, in the words of the Docker
+// token specification.
+func Scopes(r registry.Request) []tokencache.Scope {
+	switch {
+	case r.Kind == registry.KindCatalog:
+		return []tokencache.Scope{{Type: "registry", Name: "catalog", Actions: []string{"*"}}}
+	case r.Name != "":
+		return []tokencache.Scope{{Type: "repository", Name: r.Name, Actions: []string{"pull"}}}
+	}
+	return nil
+}
+
+func (c *Client) authenticated(kind registry.Kind) http.RoundTripper {
+	if kind == registry.KindBlob {
+		return c.bodiesAuth
+	}
+	return c.controlAuth
+}
+
+type reading struct {
+	client *Client
+	kind   registry.Kind
+	scopes []tokencache.Scope
+}
+
+// RoundTrip implements [http.RoundTripper] for a GET or HEAD of upstream.
+func (r reading) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(tokencache.WithScope(req.Context(), r.scopes...))
+	late := time.AfterFunc(HeaderBudget, func() { cancel(budgetError{HeaderBudget}) })
+	req = req.WithContext(ctx)
+
+	resp, err := retry(ctx, func() (*http.Response, error) { return r.attempt(req) })
+	if !late.Stop() && err == nil {
+		// The budget ran out while the headers came in: the body is lost already.
+		_ = resp.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		err = r.client.explain(ctx, err)
+		cancel(err)
+		return nil, err
+	}
+	// A copy, so that trailers, which the transport adds to its own Response
+	// when the body ends, reach nobody.
+	answer := *resp
+	answer.Trailer = nil
+	answer.Body = &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, idle: BodyIdle}
+	return &answer, nil
+}
+
+func (r reading) attempt(req *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := r.client.authenticated(r.kind).RoundTrip(req)
+	if err == nil {
+		resp, err = r.client.follow(req, r.kind, resp)
+	}
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	r.client.events.UpstreamAnswered(r.client.name, r.kind.String(), status, time.Since(began))
+	return resp, err
+}
+
+// explain gives a bare network error its upstream's name and a hint; what
+// already explains itself, and a client that left, pass.
+func (c *Client) explain(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	var late budgetError
+	if errors.As(cause, &late) {
+		return &UnreachableError{c.name, late}
+	}
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	if explains(err) {
+		return err
+	}
+	return &UnreachableError{c.name, err}
+}

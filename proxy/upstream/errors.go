@@ -1,0 +1,81 @@
+package upstream
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"breakwater/tokencache"
+)
+
+// UnreachableError says that no answer came: refused, reset, not resolved, TLS
+// failed, or the header budget ran out.
+type UnreachableError struct {
+	Upstream string
+	Err      error
+}
+
+func (e *UnreachableError) Error() string {
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		expired x509.CertificateInvalidError
+	)
+	hint := ""
+	switch {
+	case errors.As(e.Err, &unknown):
+		hint = " (set ca_file to the authority that signed its certificate)"
+	case errors.As(e.Err, &name):
+		hint = " (url names a host that its certificate does not)"
+	case errors.As(e.Err, &expired):
+		hint = " (its certificate is not valid now: renew it, or look at the clocks)"
+	}
+	return fmt.Sprintf("upstream %s gave no answer: %v%s", e.Upstream, e.Err, hint)
+}
+
+// Unwrap gives the network's own error.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// RedirectError says that upstream sent us to a place where we do not go, or
+// that what stands there did not answer with the blob. It says nothing about
+// anybody's rights: a storage's 403 is an expired signature, not a refusal.
+type RedirectError struct {
+	Upstream string
+	// Target is scheme, host and path; a presigned query is never kept.
+	Target string
+	Reason string
+	// passing: asking upstream again, for a new signature, may help.
+	passing bool
+}
+
+func (e *RedirectError) Error() string {
+	return fmt.Sprintf("upstream %s redirects to %s: %s", e.Upstream, e.Target, e.Reason)
+}
+
+// budgetError is the cause of a context that ended because headers were late.
+type budgetError struct{ budget time.Duration }
+
+func (e budgetError) Error() string {
+	return fmt.Sprintf("no headers within %s, for token, queue, retries and redirects together", e.budget)
+}
+
+// stalledError is the cause of a context that ended because a body stood still.
+type stalledError struct{ idle time.Duration }
+
+func (e stalledError) Error() string {
+	return fmt.Sprintf("the body stood still for %s", e.idle)
+}
+
+// explains tells whether err already says what happened and what to do.
+func explains(err error) bool {
+	var (
+		redirect    *RedirectError
+		credential  *tokencache.CredentialError
+		grant       *tokencache.NoGrantError
+		realm       *tokencache.RealmError
+		unavailable *tokencache.UnavailableError
+	)
+	return errors.As(err, &redirect) || errors.As(err, &credential) || errors.As(err, &grant) ||
+		errors.As(err, &realm) || errors.As(err, &unavailable)
+}

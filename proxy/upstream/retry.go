@@ -1,0 +1,63 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"breakwater/tokencache"
+)
+
+// pauses between the attempts of one read, before jitter. Two more attempts
+// bridge a Harbor pod that is being replaced; what lasts longer is an outage.
+var pauses = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
+
+// retry asks until an answer is worth handing on, the attempts are used up, or
+// ctx ends. Only reads come here, so asking again is always safe (RFC 9110
+// §9.2.2).
+func retry(ctx context.Context, attempt func() (*http.Response, error)) (*http.Response, error) {
+	for _, pause := range pauses {
+		resp, err := attempt()
+		if !passing(resp, err) || ctx.Err() != nil {
+			return resp, err
+		}
+		wait := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return resp, err
+		case <-wait.C:
+		}
+		if resp != nil {
+			drop(resp)
+		}
+	}
+	return attempt()
+}
+
+// passing tells faults that may be gone in a moment from answers. A gateway
+// that names a time to come back is not asked before it.
+func passing(resp *http.Response, err error) bool {
+	if err == nil {
+		switch resp.StatusCode {
+		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return resp.Header.Get("Retry-After") == ""
+		}
+		return false
+	}
+	var (
+		credential *tokencache.CredentialError
+		grant      *tokencache.NoGrantError
+		realm      *tokencache.RealmError
+		redirect   *RedirectError
+	)
+	switch {
+	case errors.As(err, &credential), errors.As(err, &grant), errors.As(err, &realm):
+		return false
+	case errors.As(err, &redirect):
+		return redirect.passing
+	}
+	return true
+}

@@ -1,0 +1,79 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Limits of the connections to one upstream.
+const (
+	// controlConns is enough for a herd: a Harbor answers some 200 manifests a
+	// second on two cores, so more only queue there instead of here.
+	controlConns = 64
+	// bodyConns bounds bodies under way; each may last as long as its client
+	// is slow.
+	bodyConns = 512
+
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 5 * time.Second
+	idleConnTimeout  = 60 * time.Second // below the 75 s after which nginx closes one
+
+	// maxHeaderBytes bounds an answer's header, a token in it included.
+	maxHeaderBytes = 64 << 10
+)
+
+// transport is an http.Transport that can be exchanged while requests run, when
+// a CA bundle or a client certificate changed on disk.
+type transport struct {
+	build   func(*tls.Config) *http.Transport
+	current atomic.Pointer[http.Transport]
+}
+
+func newTransport(config *tls.Config, build func(*tls.Config) *http.Transport) *transport {
+	t := &transport{build: build}
+	t.current.Store(build(config))
+	return t
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.current.Load().RoundTrip(req)
+}
+
+// reload makes new connections use config. Requests under way finish on the
+// old ones.
+func (t *transport) reload(config *tls.Config) {
+	t.current.Swap(t.build(config)).CloseIdleConnections()
+}
+
+func (t *transport) close() { t.current.Load().CloseIdleConnections() }
+
+// proxyFunc tells the egress proxy of a request, as [http.ProxyFromEnvironment].
+type proxyFunc func(*http.Request) (*url.URL, error)
+
+// dialControl looks at an address after name resolution, before the connection.
+type dialControl func(network, address string, conn syscall.RawConn) error
+
+func builder(conns int, proxy proxyFunc, control dialControl) func(*tls.Config) *http.Transport {
+	return func(config *tls.Config) *http.Transport {
+		dialer := &net.Dialer{Timeout: dialTimeout, Control: control}
+		return &http.Transport{
+			Proxy:                  proxy,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        config.Clone(),
+			TLSHandshakeTimeout:    handshakeTimeout,
+			ForceAttemptHTTP2:      true,
+			MaxConnsPerHost:        conns,
+			MaxIdleConnsPerHost:    conns / 4,
+			IdleConnTimeout:        idleConnTimeout,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+			// Digests are of the bytes as stored; nothing may be inflated on the way.
+			DisableCompression: true,
+		}
+	}
+}

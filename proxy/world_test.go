@@ -1,0 +1,280 @@
+package proxy_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"breakwater/internal/harbortest"
+	"breakwater/internal/redact"
+	"breakwater/proxy"
+	"breakwater/proxy/upstream"
+	"breakwater/tokencache"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// world is a Harbor with one Breakwater before it, and all that they wrote.
+type world struct {
+	*testing.T
+	harbor *harbortest.Harbor
+	origin *harbortest.Server // nil when the upstream is not a Harbor
+	url    string             // of Breakwater
+	client *upstream.Client
+	log    *syncBuffer
+	events *events
+
+	mu       sync.Mutex
+	password string
+	answers  bytes.Buffer // header and body of every answer that a client got
+}
+
+// account of the tests that are not about rights.
+const account = harbortest.Everything
+
+// newWorld starts a seeded Harbor and a Breakwater with the account's right
+// password.
+func newWorld(t *testing.T, account string) *world {
+	t.Helper()
+	w := &world{T: t, harbor: harbortest.New(), password: harbortest.Password(account)}
+	if err := harbortest.Seed(w.harbor); err != nil {
+		t.Fatal(err)
+	}
+	w.harbor.SetLoginDelay(0)
+	origin, err := w.harbor.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = origin.Close() })
+	w.origin = origin
+	w.start(origin.URL, account)
+	t.Cleanup(w.nothingSecret)
+	return w
+}
+
+// before starts a Breakwater before any handler, without an account.
+func before(t *testing.T, handler http.Handler) *world {
+	t.Helper()
+	origin := httptest.NewServer(handler)
+	t.Cleanup(origin.Close)
+	w := &world{T: t}
+	w.start(origin.URL, "")
+	return w
+}
+
+func (w *world) start(origin, account string) {
+	w.Helper()
+	target, err := url.Parse(origin)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.log, w.events = &syncBuffer{}, &events{}
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), w.log, zap.DebugLevel))
+	w.client, err = upstream.New(upstream.Options{
+		Name: "harbor", URL: target,
+		Credentials: func() (tokencache.Credentials, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return tokencache.Credentials{Username: account, Password: redact.Secret(w.password)}, nil
+		},
+		Redirects: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Proxy:     func(*http.Request) (*url.URL, error) { return nil, nil },
+		Events:    w.events, Log: log,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	server := httptest.NewServer(proxy.New(proxy.Options{Upstream: w.client, UserAgent: "breakwater/test", Events: w.events, Log: log}))
+	w.url = server.URL
+	w.Cleanup(func() {
+		server.Close()
+		if err := w.client.Close(); err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// answer is what a client got.
+type answer struct {
+	*http.Response
+	body []byte
+	err  error // of reading the body
+}
+
+// send makes one request as it is written: "GET /v2/", headers as
+// "Name: value".
+func (w *world) send(request string, headers ...string) answer {
+	w.Helper()
+	method, target, _ := strings.Cut(request, " ")
+	req, err := http.NewRequestWithContext(w.Context(), method, w.url+target, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Add(name, value)
+	}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		w.Fatalf("%s: %v", request, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	a := answer{Response: resp}
+	a.body, a.err = io.ReadAll(resp.Body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = resp.Header.Write(&w.answers)
+	_, _ = w.answers.Write(a.body)
+	return a
+}
+
+// get is send with the status that it must have.
+func (w *world) get(status int, request string, headers ...string) answer {
+	w.Helper()
+	a := w.send(request, headers...)
+	if a.StatusCode != status {
+		w.Fatalf("%s: %s, want %d\n%s\n%s", request, a.Status, status, a.body, w.log)
+	}
+	return a
+}
+
+// refused is get with the registry error code that the answer must carry.
+func (w *world) refused(status int, code, request string, headers ...string) answer {
+	w.Helper()
+	a := w.get(status, request, headers...)
+	if !strings.HasPrefix(string(a.body), `{"errors":[{"code":"`+code+`","message":"`) || a.Header.Get("Content-Type") != "application/json" {
+		w.Fatalf("%s: %s %s, want a registry error %s", request, a.Header.Get("Content-Type"), a.body, code)
+	}
+	return a
+}
+
+// saw are the requests that reached Harbor since the last call, as
+// "GET /path?query Scheme status".
+func (w *world) saw() []string {
+	var lines []string
+	for _, r := range w.harbor.Requests() {
+		line := r.Method + " " + r.Path
+		if r.Query != "" {
+			line += "?" + r.Query
+		}
+		if r.Scheme != "" {
+			line += " " + r.Scheme
+		}
+		lines = append(lines, fmt.Sprintf("%s %d", line, r.Status))
+	}
+	w.harbor.ResetRequests()
+	return lines
+}
+
+// expect compares saw with what it must be.
+func (w *world) expect(want ...string) {
+	w.Helper()
+	if got := w.saw(); !slices.Equal(got, want) {
+		w.Fatalf("Harbor saw\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// warm learns challenge and token of a project, and forgets the requests.
+func (w *world) warm(repository string) {
+	w.Helper()
+	w.get(200, "GET /v2/"+repository+"/tags/list")
+	w.harbor.ResetRequests()
+}
+
+// tokens counts the questions to the token service since the last reset.
+func (w *world) tokens() int {
+	return w.harbor.Count(func(r harbortest.Request) bool { return r.Path == "/service/token" })
+}
+
+// nothingSecret looks through all that was written for every secret there was.
+func (w *world) nothingSecret() {
+	w.mu.Lock()
+	answers := w.answers.String()
+	w.mu.Unlock()
+	for _, secret := range append(w.harbor.Secrets(), w.password) {
+		for where, text := range map[string]string{"the log": w.log.String(), "an answer": answers} {
+			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
+				w.Errorf("%s shows a secret: %.12s…", where, secret)
+			}
+		}
+	}
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) Sync() error { return nil }
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// events remembers what metrics would have been told.
+type events struct {
+	mu         sync.Mutex
+	inFlight   int
+	served     []proxy.Served
+	mismatches int
+	upstream   []int
+	exchanges  []string
+	states     []string
+}
+
+func (e *events) note(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f()
+}
+
+func (e *events) RequestBegan() { e.note(func() { e.inFlight++ }) }
+func (e *events) RequestServed(s proxy.Served) {
+	e.note(func() { e.inFlight--; e.served = append(e.served, s) })
+}
+func (e *events) DigestMismatch(string, string) { e.note(func() { e.mismatches++ }) }
+func (e *events) UpstreamAnswered(_, _ string, status int, _ time.Duration) {
+	e.note(func() { e.upstream = append(e.upstream, status) })
+}
+func (e *events) TokenExchanged(_, result string, _ time.Duration) {
+	e.note(func() { e.exchanges = append(e.exchanges, result) })
+}
+func (e *events) CredentialChanged(_, state string) {
+	e.note(func() { e.states = append(e.states, state) })
+}
+
+// last returns the newest count, once the handler that makes it has ended.
+func (e *events) last(t *testing.T) proxy.Served {
+	t.Helper()
+	for range 500 {
+		e.mu.Lock()
+		if e.inFlight == 0 && len(e.served) > 0 {
+			defer e.mu.Unlock()
+			return e.served[len(e.served)-1]
+		}
+		e.mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("a request never ended")
+	return proxy.Served{}
+}
