@@ -79,7 +79,7 @@ type Client struct {
 	proxy  proxyFunc
 	guard  guard
 
-	control, bodies *transport // to upstream itself
+	control, bodies named      // to upstream itself
 	direct, proxied *transport // to where its redirects lead: no client certificate, no token
 	tokens          *tokencache.Cache
 
@@ -99,8 +99,8 @@ func New(o Options) (*Client, error) {
 		}
 		return nil
 	}
-	c.control = newTransport(o.TLS, builder(controlConns, o.Proxy, nil))
-	c.bodies = newTransport(o.TLS, builder(bodyConns, o.Proxy, nil))
+	c.control = named{newTransport(o.TLS, builder(controlConns, o.Proxy, nil)), o.Name}
+	c.bodies = named{newTransport(o.TLS, builder(bodyConns, o.Proxy, nil)), o.Name}
 	c.direct = newTransport(withoutCertificate(o.TLS), builder(bodyConns, nil, guarded))
 	c.proxied = newTransport(withoutCertificate(o.TLS), builder(bodyConns, o.Proxy, nil))
 
@@ -145,7 +145,7 @@ func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.
 // Close ends background work and idle connections.
 func (c *Client) Close() error {
 	err := c.tokens.Close()
-	for _, t := range []*transport{c.control, c.bodies, c.direct, c.proxied} {
+	for _, t := range []*transport{c.control.transport, c.bodies.transport, c.direct, c.proxied} {
 		t.close()
 	}
 	return err
@@ -223,19 +223,14 @@ func (r reading) attempt(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// explain gives a bare network error its upstream's name and a hint; what
-// already explains itself, and a client that left, pass.
+// explain replaces what a context's end made of an error by the reason for it.
 func (c *Client) explain(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	var late budgetError
-	if errors.As(cause, &late) {
-		return &UnreachableError{c.name, late}
-	}
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
-		return cause
-	}
-	if explains(err) {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
 		return err
+	case errors.As(cause, new(budgetError)):
+		return &UnreachableError{c.name, cause}
+	default:
+		return cause // the client left
 	}
-	return &UnreachableError{c.name, err}
 }

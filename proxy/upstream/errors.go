@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"breakwater/tokencache"
 )
 
 // UnreachableError says that no answer came: refused, reset, not resolved, TLS
@@ -65,17 +63,4 @@ type stalledError struct{ idle time.Duration }
 
 func (e stalledError) Error() string {
 	return fmt.Sprintf("the body stood still for %s", e.idle)
-}
-
-// explains tells whether err already says what happened and what to do.
-func explains(err error) bool {
-	var (
-		redirect    *RedirectError
-		credential  *tokencache.CredentialError
-		grant       *tokencache.NoGrantError
-		realm       *tokencache.RealmError
-		unavailable *tokencache.UnavailableError
-	)
-	return errors.As(err, &redirect) || errors.As(err, &credential) || errors.As(err, &grant) ||
-		errors.As(err, &realm) || errors.As(err, &unavailable)
 }

@@ -28,7 +28,7 @@ func (c *Client) Health(ctx context.Context) error {
 	}
 	resp, err := c.control.RoundTrip(req)
 	if err != nil {
-		return &UnreachableError{c.name, err}
+		return err
 	}
 	defer drop(resp)
 	if resp.StatusCode >= http.StatusInternalServerError {

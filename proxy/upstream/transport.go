@@ -45,6 +45,21 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.current.Load().RoundTrip(req)
 }
 
+// named is a transport whose errors say which upstream gave no answer, and what
+// to do, to whoever prints them: package tokencache has them too.
+type named struct {
+	*transport
+	upstream string
+}
+
+func (n named) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := n.transport.RoundTrip(req)
+	if err != nil {
+		return nil, &UnreachableError{n.upstream, err}
+	}
+	return resp, nil
+}
+
 // reload makes new connections use config. Requests under way finish on the
 // old ones.
 func (t *transport) reload(config *tls.Config) {

@@ -1,0 +1,97 @@
+// Package config is what an operator wrote, read strictly and checked whole
+// before anything is started.
+//
+// The way through it is forward only. [Load] reads a YAML file (or [FromFlags]
+// what stood on the command line), the strict decoder lays it over [Default],
+// the rules of validate.go and upstream.go look at every value, and files.go at
+// the files and variables that they name. Whatever is wrong comes back at once
+// as [Problems]: one line each, with its place, its YAML path and the fix.
+//
+// A [Config] is values only. It holds no password, just where the password is
+// to be found ([Upstream.Credentials] reads it anew each time), so that it may
+// be printed. Nothing is expanded: ${HOME} is six characters. Clients are
+// built elsewhere; [Watched] tells when they must be built again.
+package config
+
+import (
+	"slices"
+	"time"
+)
+
+// Config is everything that an operator can set. Its zero value is not usable:
+// begin with [Default].
+type Config struct {
+	Cache         Cache               `yaml:"cache"`
+	Upstreams     map[string]Upstream `yaml:"upstreams"` // by the operator's name; exactly one for now
+	Listeners     []Listener          `yaml:"listeners"` // never empty after Load, Parse, FromFlags
+	Admin         Admin               `yaml:"admin"`
+	Log           Log                 `yaml:"log"`
+	ShutdownGrace Duration            `yaml:"shutdown_grace"` // what bodies under way are given at SIGTERM; 0 to 1h
+
+	// Warnings tell what is legal but unwise, for the log at start.
+	Warnings Problems `yaml:"-"`
+}
+
+// Cache says where content is kept and how much of it.
+type Cache struct {
+	Dir     string  `yaml:"dir,omitempty"` // absolute; "" = nothing is kept on disk
+	MaxSize Size    `yaml:"max_size"`      // at least 64MiB
+	MinFree Reserve `yaml:"min_free"`      // left free on the file system of Dir
+}
+
+// Upstream is one Harbor, and the account that Breakwater has there.
+type Upstream struct {
+	Name string `yaml:"-"` // its key in Config.Upstreams
+
+	URL          URL       `yaml:"url"` // an origin: scheme, host and port
+	Username     string    `yaml:"username,omitempty"`
+	PasswordFile string    `yaml:"password_file,omitempty"` // absolute
+	PasswordEnv  string    `yaml:"password_env,omitempty"`  // the variable's name
+	TokenURL     URL       `yaml:"token_url,omitempty"`     // replaces the realm of the challenge
+	Realms       []URL     `yaml:"realms,omitempty"`        // further origins that a realm may have
+	CAFile       string    `yaml:"ca_file,omitempty"`       // absolute; PEM, trusted besides the system's authorities
+	CertFile     string    `yaml:"cert_file,omitempty"`     // absolute; PEM, with KeyFile
+	KeyFile      string    `yaml:"key_file,omitempty"`
+	Redirects    []Network `yaml:"redirects,omitempty"` // private networks that a redirect of a blob may lead to
+
+	passwordAt string // what an operator calls the source of the password, for errors
+}
+
+// Listener is one address on which the registry is served.
+type Listener struct {
+	Address Address `yaml:"address"` // loopback only
+}
+
+// Admin is the address of metrics and health.
+type Admin struct {
+	Address Address `yaml:"address"` // "" = not served
+}
+
+// Log says how much is logged.
+type Log struct {
+	Level string `yaml:"level"` // debug, info, warn or error
+}
+
+// Default is what holds where an operator wrote nothing. It has no upstream:
+// there is no sensible one.
+func Default() Config {
+	return Config{
+		Cache:         Cache{MaxSize: 20 * GiB, MinFree: Reserve{Percent: 10}},
+		Listeners:     []Listener{{Address: "127.0.0.1:5000"}},
+		Admin:         Admin{Address: "127.0.0.1:9090"},
+		Log:           Log{Level: "info"},
+		ShutdownGrace: Duration{30 * time.Second},
+	}
+}
+
+// Files names the secret and certificate files of all upstreams, sorted, each
+// once: those to hand to [Watch].
+func (c Config) Files() []string {
+	var files []string
+	for _, u := range c.Upstreams {
+		files = append(files, u.PasswordFile, u.CAFile, u.CertFile, u.KeyFile)
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
+	slices.Sort(files)
+	return slices.Compact(files)
+}

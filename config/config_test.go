@@ -1,0 +1,128 @@
+package config_test
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"breakwater/config"
+)
+
+const minimal = "upstreams: {harbor: {url: https://harbor.example.com}}\n"
+
+// everything sets every key that can be set at once.
+const everything = `
+cache: {dir: /var/lib/breakwater, max_size: 60GiB, min_free: 20GB}
+upstreams:
+  harbor:
+    url: https://harbor.example.com:8443/
+    username: robot$breakwater
+    password_file: /secrets/password
+    token_url: https://token.example.com/service/token
+    realms: ["https://auth.example.com"]
+    ca_file: /secrets/ca.pem
+    cert_file: /secrets/cert.pem
+    key_file: /secrets/key.pem
+    redirects: &networks [10.0.0.0/8, "fd00::/8"]
+listeners:
+  - {address: "localhost:5000"}
+  - {address: "[::1]:0"}
+  - {address: "127.0.0.1:0"}
+admin: {address: ""}
+log: {level: debug}
+shutdown_grace: 1m30s
+`
+
+func TestWhatIsNotWrittenIsTheDefault(t *testing.T) {
+	got, err := config.Parse("config.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	harbor := got.Upstreams["harbor"]
+	if harbor.Name != "harbor" || harbor.URL.String() != "https://harbor.example.com" {
+		t.Errorf("upstream = %+v", harbor)
+	}
+	if harbor.TokenURL.URL != nil {
+		t.Error("a token URL that was not written must be nil")
+	}
+	want := config.Default()
+	want.Upstreams = got.Upstreams
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestNoListenersIsTheDefaultOne(t *testing.T) {
+	got, err := config.Parse("config.yaml", []byte(minimal+"listeners: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Listeners, config.Default().Listeners) {
+		t.Errorf("listeners = %v", got.Listeners)
+	}
+}
+
+func TestEveryValueIsRead(t *testing.T) {
+	path, plain := written(t, "config.yaml", everything)
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := c.Upstreams["harbor"]
+	for what, pair := range map[string][2]any{
+		"dir":       {c.Cache.Dir, "/var/lib/breakwater"},
+		"max_size":  {c.Cache.MaxSize, 60 * config.GiB},
+		"min_free":  {c.Cache.MinFree, config.Reserve{Size: 20_000_000_000}},
+		"url":       {u.URL.Host, "harbor.example.com:8443"},
+		"username":  {u.Username, "robot$breakwater"},
+		"token_url": {u.TokenURL.Path, "/service/token"},
+		"realms":    {fmt.Sprint(u.Realms), "[https://auth.example.com]"},
+		"files":     {plain(fmt.Sprint(c.Files())), "[/secrets/ca.pem /secrets/cert.pem /secrets/key.pem /secrets/password]"},
+		"redirects": {fmt.Sprint(u.Redirects), "[10.0.0.0/8 fd00::/8]"},
+		"listeners": {fmt.Sprint(c.Listeners), "[{localhost:5000} {[::1]:0} {127.0.0.1:0}]"},
+		"admin":     {c.Admin.Address, config.Address("")},
+		"level":     {c.Log.Level, "debug"},
+		"grace":     {c.ShutdownGrace.Duration, 90 * time.Second},
+		"warnings":  {len(c.Warnings), 0},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s = %v, want %v", what, pair[0], pair[1])
+		}
+	}
+	if !u.Redirects[0].Contains(u.Redirects[0].Addr().Next()) {
+		t.Error("a network must work as a prefix")
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]config.Size{
+		"67108864": 64 << 20, "67108864B": 64 << 20, "65536 KiB": 64 << 20, "64MiB": 64 << 20, "1TiB": 1 << 40,
+		"68000kB": 68e6, "68MB": 68e6, "1GB": 1e9, "2TB": 2e12,
+	} {
+		c, err := config.Parse("c", []byte(minimal+"cache: {dir: /c, max_size: "+text+"}\n"))
+		if err != nil || c.Cache.MaxSize != want {
+			t.Errorf("%s = %d (%v), want %d", text, c.Cache.MaxSize, err, want)
+		}
+	}
+	for size, want := range map[config.Size]string{0: "0", 1000: "1000", 1 << 10: "1KiB", 1536 << 20: "1536MiB", 3 << 40: "3TiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d is printed as %s, want %s", int64(size), got, want)
+		}
+	}
+	for _, text := range []string{"1K", "64Mi", "64mib", "1.5GiB", "-1GiB", "+64MiB", "GiB", "0x4000000", "64MiB/s", "9223372036854775808", "''"} {
+		if c, err := config.Parse("c", []byte(minimal+"cache: {dir: /c, max_size: "+text+"}\n")); err == nil {
+			t.Errorf("%s was taken for %d bytes", text, c.Cache.MaxSize)
+		}
+	}
+}
+
+// TestPlainHTTPOnThisMachine draws no warning: nobody listens on the way.
+func TestPlainHTTPOnThisMachine(t *testing.T) {
+	for _, host := range []string{"localhost:8080", "127.0.0.1", "[::1]:8080"} {
+		c, err := config.Parse("config.yaml", []byte("upstreams: {harbor: {url: 'http://"+host+"', username: robot$a, password_env: HARBOR_PASSWORD}}"))
+		if err != nil || len(c.Warnings) > 0 {
+			t.Errorf("%s: %v, warnings %v", host, err, c.Warnings)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// The environment that takes the place of --username and --password-file.
+const (
+	usernameVariable = "BREAKWATER_USERNAME"
+	passwordVariable = "BREAKWATER_PASSWORD"
+)
+
+// flagUpstream is what the one upstream of the command line is called in logs
+// and metrics.
+const flagUpstream = "harbor"
+
+// Flags is what can be said on the command line in place of a file, as text.
+// Its zero value lacks an address and a size: Declare puts the defaults in.
+type Flags struct {
+	Upstream     string // URL
+	Username     string // "" = BREAKWATER_USERNAME
+	PasswordFile string // "" = BREAKWATER_PASSWORD holds the password
+	Listen       string
+	AdminListen  string // "" = not served
+	CacheDir     string // "" = nothing is kept on disk
+	MaxSize      string
+}
+
+// Declare declares the flags on a *pflag.FlagSet (cobra's) or *flag.FlagSet,
+// with the defaults of [Default].
+func (f *Flags) Declare(on interface {
+	StringVar(p *string, name, value, usage string)
+}) {
+	usual := Default()
+	on.StringVar(&f.Upstream, "upstream", "", "URL of the registry behind Breakwater, such as https://harbor.example.com")
+	on.StringVar(&f.Username, "username", "", "account there, best a robot (default: $"+usernameVariable+")")
+	on.StringVar(&f.PasswordFile, "password-file", "", "file with the account's password (default: the password is in $"+passwordVariable+")")
+	on.StringVar(&f.Listen, "listen", string(usual.Listeners[0].Address), "address on which the registry is served")
+	on.StringVar(&f.AdminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
+	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache; empty for none")
+	on.StringVar(&f.MaxSize, "max-size", usual.Cache.MaxSize.String(), "size that the cache may grow to")
+}
+
+// FromFlags builds what a file would say with the same values and checks it as
+// [Load] does; a relative path is taken from the working directory. An error is
+// always a [Problems] whose paths are the flags.
+func FromFlags(f Flags) (Config, error) {
+	at := join("upstreams", flagUpstream)
+	r := newReport("", map[string]string{
+		at + ".url":            "--upstream",
+		at + ".username":       "--username",
+		at + ".password_file":  "--password-file",
+		at + ".password_env":   passwordVariable,
+		"listeners[0].address": "--listen",
+		"admin.address":        "--admin-listen",
+		"cache.dir":            "--cache-dir",
+		"cache.max_size":       "--max-size",
+	})
+	c := Default()
+	u := Upstream{Username: f.Username, PasswordFile: rooted(f.PasswordFile)}
+	if u.Username == "" {
+		u.Username = os.Getenv(usernameVariable)
+	}
+	if u.PasswordFile == "" && os.Getenv(passwordVariable) != "" {
+		u.PasswordEnv = passwordVariable
+	}
+	if f.Upstream != "" {
+		r.wrong(at+".url", u.URL.parse(f.Upstream))
+	}
+	c.Upstreams = map[string]Upstream{flagUpstream: u}
+	r.wrong("listeners[0].address", c.Listeners[0].Address.parse(f.Listen))
+	r.wrong("admin.address", c.Admin.Address.parse(f.AdminListen))
+	c.Cache.Dir = rooted(f.CacheDir)
+	r.wrong("cache.max_size", c.Cache.MaxSize.parse(f.MaxSize))
+
+	c.complete(r)
+	c.validate(r)
+	c.validateFiles(r)
+	return r.result(c)
+}
+
+// rooted makes a path of the command line absolute. Where the working directory
+// is gone it stays relative, and is refused as such.
+func rooted(path string) string {
+	if path == "" {
+		return ""
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return absolute
+}

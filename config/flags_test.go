@@ -1,0 +1,147 @@
+package config_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"breakwater/config"
+)
+
+// fromFlags runs args through a flag set, as the program does.
+func fromFlags(t *testing.T, args ...string) (config.Config, error) {
+	t.Helper()
+	var f config.Flags
+	set := flag.NewFlagSet("serve", flag.ContinueOnError)
+	f.Declare(set)
+	if err := set.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.FromFlags(f)
+}
+
+// noEnvironment clears what the machine of the test may have set.
+func noEnvironment(t *testing.T) {
+	t.Setenv("BREAKWATER_USERNAME", "")
+	t.Setenv("BREAKWATER_PASSWORD", "")
+}
+
+func TestFlagsSayWhatAFileSays(t *testing.T) {
+	noEnvironment(t)
+	t.Chdir(secrets(t))
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := fromFlags(t, "--upstream", "https://harbor.example.com", "--username", "robot$breakwater", "--password-file", "password",
+		"--listen", "127.0.0.1:5555", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Parse("config.yaml", []byte(`
+cache: {dir: `+folder+`/cache, max_size: 1GiB}
+upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password}}
+listeners: [{address: 127.0.0.1:5555}]
+admin: {address: ""}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, gotPassword, err := got.Upstreams["harbor"].Credentials()
+	if err != nil || gotPassword.Reveal() != hidden {
+		t.Errorf("password = %q, %v", gotPassword.Reveal(), err)
+	}
+	// How errors name the source of the password is the one difference.
+	if a, b := asYAML(t, got), asYAML(t, want); a != b {
+		t.Errorf("flags\n%s\nfile\n%s", a, b)
+	}
+}
+
+func TestFlagsBeginWithTheDefaults(t *testing.T) {
+	noEnvironment(t)
+	got, err := fromFlags(t, "--upstream", "https://harbor.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Parse("config.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := asYAML(t, got), asYAML(t, want); a != b {
+		t.Errorf("flags\n%s\nfile\n%s", a, b)
+	}
+}
+
+func TestSecretsOfFlagsFromTheEnvironment(t *testing.T) {
+	t.Setenv("BREAKWATER_USERNAME", "robot$environment")
+	t.Setenv("BREAKWATER_PASSWORD", "from-environment")
+	c, err := fromFlags(t, "--upstream", "https://harbor.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	username, password, err := c.Upstreams["harbor"].Credentials()
+	if username != "robot$environment" || password.Reveal() != "from-environment" || err != nil {
+		t.Errorf("Credentials = %q, %q, %v", username, password.Reveal(), err)
+	}
+
+	file := filepath.Join(secrets(t), "password")
+	c, err = fromFlags(t, "--upstream", "https://harbor.example.com", "--username", "robot$flag", "--password-file", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	username, password, err = c.Upstreams["harbor"].Credentials()
+	if username != "robot$flag" || password.Reveal() != hidden || err != nil {
+		t.Errorf("what a flag says must win: %q, %q, %v", username, password.Reveal(), err)
+	}
+}
+
+func TestErrorsNameTheFlag(t *testing.T) {
+	const url = "--upstream=https://harbor.example.com"
+	for _, test := range []struct {
+		args     []string
+		password string // in the environment
+		want     []string
+	}{
+		{nil, "", []string{"--upstream: is missing; write the address of the registry, such as https://harbor.example.com"}},
+		{[]string{"--upstream", "harbor.example.com"}, "", []string{"--upstream: is not a URL that begins with https:// (or http://) and a host; write it whole, such as https://harbor.example.com"}},
+		{[]string{url, "--username", "robot$a"}, "", []string{"--username: is without a password; add --password-file or BREAKWATER_PASSWORD"}},
+		{[]string{url, "--password-file", "/no-such-file"}, "", []string{
+			"--password-file: is without a user name; add --username"}},
+		{[]string{url, "--username", "robot$a", "--password-file", "/no-such-file"}, "", []string{
+			"--password-file: /no-such-file cannot be read: no such file or directory; create the file, or name the right one"}},
+		{[]string{url}, hidden, []string{"BREAKWATER_PASSWORD: is without a user name; add --username"}},
+		{[]string{url, "--username", "robot%24a"}, hidden, []string{`--username: "robot%24a" is written for a URL, and Harbor refuses it; write robot$a`}},
+		{[]string{url, "--listen", "", "--max-size", "1G", "--admin-listen", "localhost"}, "", []string{
+			`--admin-listen: "localhost" is not an address to listen on; write an IP address or localhost, a colon and a port, such as 127.0.0.1:5000`,
+			"--listen: is missing; write one, such as 127.0.0.1:5000",
+			`--max-size: "1G" is not a size; write a whole number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 60GiB`}},
+		{[]string{url, "--admin-listen", "127.0.0.1:5000"}, "", []string{"--admin-listen: 127.0.0.1:5000 is taken by --listen; choose another port, such as 9090"}},
+		{[]string{url, "--max-size", "1GiB"}, "", []string{"--cache-dir: is missing, so there is no cache to limit; name the folder, such as /var/lib/breakwater"}},
+	} {
+		noEnvironment(t)
+		t.Setenv("BREAKWATER_PASSWORD", test.password)
+		_, err := fromFlags(t, test.args...)
+		if want := strings.Join(test.want, "\n"); err == nil || err.Error() != want {
+			t.Errorf("%q:\n got %v\nwant %s", test.args, err, want)
+		}
+	}
+}
+
+func TestWarningsOfFlags(t *testing.T) {
+	noEnvironment(t)
+	t.Setenv("BREAKWATER_PASSWORD", hidden)
+	c, err := fromFlags(t, "--upstream", "http://harbor.example.com", "--username", "jane")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, warning := range c.Warnings {
+		paths = append(paths, warning.Path)
+	}
+	if want := []string{"--upstream", "--username"}; !reflect.DeepEqual(paths, want) {
+		t.Errorf("warnings at %q, want %q", paths, want)
+	}
+}

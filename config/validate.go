@@ -1,0 +1,111 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	minCache         = 64 * MiB  // a single layer is often larger than anything less
+	maxShutdownGrace = time.Hour // an orchestrator kills long before
+	maxListeners     = 64        // each is compared with each
+)
+
+// validate reports what is wrong with the values of c, whoever wrote them.
+func (c Config) validate(r *report) {
+	c.Cache.validate(r)
+	c.validateUpstreams(r)
+	c.validateAddresses(r)
+	c.Log.validate(r)
+	if c.ShutdownGrace.Duration < 0 || c.ShutdownGrace.Duration > maxShutdownGrace {
+		r.problem("shutdown_grace", c.ShutdownGrace.String()+" is out of range", "write a duration from 0s to 1h")
+	}
+}
+
+func (c Cache) validate(r *report) {
+	r.wrong("cache.dir", absolute(c.Dir))
+	if c.MaxSize < minCache {
+		r.problem("cache.max_size", fmt.Sprintf("%s is too small to hold an image", c.MaxSize), fmt.Sprintf("write at least %s", minCache))
+	}
+	usual := Default().Cache
+	if c.Dir == "" && (c.MaxSize != usual.MaxSize || c.MinFree != usual.MinFree) {
+		r.missing("cache", "cache.dir", "is missing, so there is no cache to limit", "name the folder, such as /var/lib/breakwater")
+	}
+}
+
+func (c Config) validateUpstreams(r *report) {
+	switch len(c.Upstreams) {
+	case 0:
+		r.missing("", "upstreams", "is missing: there is nothing to serve", "write upstreams: {harbor: {url: https://harbor.example.com}}")
+	case 1:
+	default:
+		r.problem("upstreams", fmt.Sprintf("has %d entries, and for now exactly one is served", len(c.Upstreams)), "keep one")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		at := join("upstreams", name)
+		if name == "" || len(name) > 63 || strings.ContainsFunc(name, notInName) {
+			r.problem(at, "is not a name for an upstream", "write 1 to 63 lower-case letters, digits and hyphens, such as harbor")
+		}
+		c.Upstreams[name].validate(r, at)
+	}
+}
+
+// notInName keeps a name fit for paths, routes and labels of metrics.
+func notInName(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-'
+}
+
+// validateAddresses sees to it that nothing is open by accident, and that
+// nothing is opened twice.
+func (c Config) validateAddresses(r *report) {
+	if len(c.Listeners) > maxListeners {
+		r.problem("listeners", fmt.Sprintf("has %d entries", len(c.Listeners)), fmt.Sprintf("keep at most %d", maxListeners))
+		return
+	}
+	for i, l := range c.Listeners {
+		at := fmt.Sprintf("listeners[%d]", i)
+		path := at + ".address"
+		if l.Address == "" {
+			r.missing(at, path, "is missing", "write one, such as 127.0.0.1:5000")
+			continue
+		}
+		if ip, ok := l.Address.addrPort(); ok && !ip.Addr().IsLoopback() {
+			r.problem(path, fmt.Sprintf("%s can be reached from other machines, and Breakwater has no means yet to ask who they are", l.Address),
+				fmt.Sprintf("listen on this machine only: 127.0.0.1:%d", ip.Port()))
+		}
+		for j, earlier := range c.Listeners[:i] {
+			if l.Address.clashes(earlier.Address) {
+				r.problem(path, fmt.Sprintf("%s is taken by listeners[%d]", l.Address, j), "choose another port, or remove this listener")
+			}
+		}
+		if l.Address.clashes(c.Admin.Address) {
+			r.problem("admin.address", fmt.Sprintf("%s is taken by %s", c.Admin.Address, r.name(path)), "choose another port, such as 9090")
+		}
+	}
+}
+
+func (l Log) validate(r *report) {
+	levels := []string{"debug", "info", "warn", "error"}
+	if slices.Contains(levels, l.Level) {
+		return
+	}
+	fix := "write debug, info, warn or error"
+	if meant := closest(l.Level, levels); meant != "" {
+		fix = fmt.Sprintf("did you mean %q?", meant)
+	}
+	r.problem("log.level", shown(l.Level)+" is not a level", fix)
+}
+
+// absolute is what is wrong with path, if it is given at all. A relative path
+// would depend on where Breakwater was started; and what does not begin with a
+// slash may be the secret itself, so it is not shown.
+func absolute(path string) *mistake {
+	if path == "" || filepath.IsAbs(path) {
+		return nil
+	}
+	return &mistake{"is not an absolute path", "write the path of the file or folder, from / on"}
+}

@@ -1,0 +1,333 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"breakwater/internal/harbortest"
+	"breakwater/internal/redact"
+	"breakwater/proxy/registry"
+	"breakwater/tokencache"
+
+	"go.uber.org/zap"
+)
+
+type deaf struct{}
+
+func (deaf) UpstreamAnswered(string, string, int, time.Duration) {}
+func (deaf) TokenExchanged(string, string, time.Duration)        {}
+func (deaf) CredentialChanged(string, string)                    {}
+
+func client(t *testing.T, origin string, change func(*Options)) *Client {
+	t.Helper()
+	target, err := url.Parse(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Name: "harbor", URL: target, Events: deaf{}, Log: zap.NewNop(),
+		Credentials: func() (tokencache.Credentials, error) {
+			return tokencache.Credentials{Username: harbortest.Puller, Password: redact.Secret(harbortest.Password(harbortest.Puller))}, nil
+		},
+		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+	}
+	if change != nil {
+		change(&o)
+	}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// read sends one GET and returns status and body.
+func read(ctx context.Context, c *Client, request string) (int, string, error) {
+	asked, err := url.Parse(request)
+	if err != nil {
+		return 0, "", err
+	}
+	r, err := registry.Parse(http.MethodGet, asked)
+	if err != nil {
+		return 0, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url.ResolveReference(r.URL()).String(), nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Accept", registry.ManifestTypes)
+	resp, err := c.Reading(r).RoundTrip(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+// inMemory is a seeded Harbor and a client of it, for use in a bubble of fake
+// time. ends closes both.
+func inMemory(t *testing.T) (h *harbortest.Harbor, c *Client, ends func()) {
+	t.Helper()
+	h = harbortest.New()
+	if err := harbortest.Seed(h); err != nil {
+		t.Fatal(err)
+	}
+	server := h.StartInMemory()
+	c = client(t, server.URL, nil)
+	for _, way := range []named{c.control, c.bodies} {
+		way.current.Store(server.Transport())
+	}
+	return h, c, func() {
+		if err := errors.Join(c.Close(), server.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+const app = "/v2/team-a/app/manifests/1.0"
+
+// Token, queue, retries and redirects together have twelve seconds.
+func TestHeaderBudget(t *testing.T) {
+	for name, slow := range map[string]func(*http.Request) bool{"manifest": harbortest.Manifests, "token": harbortest.Tokens} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, c, ends := inMemory(t)
+				defer ends()
+				h.AddFault(harbortest.Fault{Match: slow, Delay: time.Hour})
+				began := time.Now()
+				_, _, err := read(t.Context(), c, app)
+				var unreachable *UnreachableError
+				var unavailable *tokencache.UnavailableError
+				if !errors.As(err, &unreachable) && !errors.As(err, &unavailable) {
+					t.Errorf("the error is %v", err)
+				}
+				if took := time.Since(began); took > HeaderBudget {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
+}
+
+// A body that moves has no limit; one that stands still is given up.
+func TestBodyMayBeSlowButNotStill(t *testing.T) {
+	for name, c := range map[string]struct {
+		stall time.Duration
+		fails bool
+	}{"slow": {BodyIdle - time.Second, false}, "still": {BodyIdle + time.Second, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, client, ends := inMemory(t)
+				defer ends()
+				h.AddFault(harbortest.Fault{Match: harbortest.Manifests, After: 10, Stall: c.stall})
+				_, body, err := read(t.Context(), client, app)
+				if c.fails != (err != nil) {
+					t.Errorf("%q, %v", body, err)
+				}
+				if c.fails && !errors.As(err, new(stalledError)) {
+					t.Errorf("the error does not say that the body stood still: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestReloadedAuthorityIsUsed(t *testing.T) {
+	h := harbortest.New()
+	if err := harbortest.Seed(h); err != nil {
+		t.Fatal(err)
+	}
+	server, err := h.StartTLS("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	c := client(t, server.URL, nil)
+	defer func() { _ = c.Close() }()
+
+	_, _, err = read(t.Context(), c, app)
+	if err == nil || !strings.Contains(err.Error(), "ca_file") {
+		t.Errorf("a certificate that nobody knows: %v", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(server.CA)
+	c.SetTLS(&tls.Config{RootCAs: pool})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		status, _, err := read(t.Context(), c, app)
+		if err == nil && status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) { // tokens are asked for again after a back-off
+			t.Fatalf("with the authority: %d, %v", status, err)
+		}
+	}
+}
+
+func TestClientCertificateIsNotShownToTheStorage(t *testing.T) {
+	settings := withoutCertificate(&tls.Config{Certificates: []tls.Certificate{{}}, ServerName: "x",
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, nil }})
+	if settings.Certificates != nil || settings.GetClientCertificate != nil || settings.ServerName != "x" {
+		t.Errorf("%+v", settings)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	const blob = "/v2/a/blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/back":
+			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
+		case "/forbidden":
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			_, _ = io.WriteString(w, "from storage, Authorization: "+r.Header.Get("Authorization"))
+		}
+	}))
+	defer storage.Close()
+	var leadsTo string
+	asked := 0
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v2/":
+		case strings.HasPrefix(r.URL.Path, "/v2/library/"):
+			_, _ = io.WriteString(w, "from library")
+		default:
+			asked++
+			http.Redirect(w, r, leadsTo, http.StatusTemporaryRedirect)
+		}
+	}))
+	defer origin.Close()
+	allowed := func(o *Options) { o.Redirects = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+	for name, test := range map[string]struct {
+		request, to string
+		change      func(*Options)
+		want        string // body, or part of the error
+		fails       bool
+	}{
+		"to the storage":             {blob, storage.URL + "/x?signature=secret", allowed, "from storage, Authorization: ", false},
+		"with somebody's password":   {blob, strings.Replace(storage.URL, "//", "//user:secret@", 1), allowed, "from storage, Authorization: ", false},
+		"to a network not listed":    {blob, storage.URL + "/x?signature=secret", nil, "private address 127.0.0.1", true},
+		"within upstream":            {"/v2/hub/x/manifests/1", "/v2/library/x/manifests/1", nil, "from library", false},
+		"a manifest elsewhere":       {"/v2/hub/x/manifests/1", storage.URL, allowed, "only blobs may come from another host", true},
+		"from the storage to Harbor": {blob, storage.URL + "/back?to=" + url.QueryEscape(origin.URL+"/v2/library/secret"), allowed, "from library", false},
+		"to the storage's refusal":   {blob, storage.URL + "/forbidden?signature=secret", allowed, "403", true},
+		"in a circle":                {blob, blob, nil, "too many redirects", true},
+		"to a file":                  {blob, "file:///etc/passwd", allowed, "only http and https", true},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			leadsTo = test.to
+			c := client(t, origin.URL, test.change)
+			defer func() { _ = c.Close() }()
+			_, body, err := read(t.Context(), c, test.request)
+			if test.fails {
+				var redirect *RedirectError
+				if !errors.As(err, &redirect) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil || body != test.want {
+				t.Errorf("%q, %v", body, err)
+			}
+		})
+	}
+}
+
+// https does not lead to http, whoever says so.
+func TestRedirectDoesNotDowngrade(t *testing.T) {
+	origin := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			http.Redirect(w, r, "http://93.184.216.34/x", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer origin.Close()
+	c := client(t, origin.URL, func(o *Options) { o.TLS = origin.Client().Transport.(*http.Transport).TLSClientConfig })
+	defer func() { _ = c.Close() }()
+	_, _, err := read(t.Context(), c, "/v2/a/blobs/sha256:"+strings.Repeat("0", 64))
+	if err == nil || !strings.Contains(err.Error(), "https must not lead to http") {
+		t.Error(err)
+	}
+}
+
+// Through an egress proxy the names are resolved there; a literal address is
+// still looked at here.
+func TestRedirectThroughAnEgressProxy(t *testing.T) {
+	var leadsTo string
+	reached := ""
+	egress := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Host != "harbor.test":
+			reached = r.URL.String()
+			_, _ = io.WriteString(w, "from storage")
+		case r.URL.Path != "/v2/":
+			http.Redirect(w, r, leadsTo, http.StatusTemporaryRedirect)
+		}
+	}))
+	defer egress.Close()
+	c := client(t, "http://harbor.test", func(o *Options) {
+		o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(egress.URL) }
+	})
+	defer func() { _ = c.Close() }()
+	blob := "/v2/a/blobs/sha256:" + strings.Repeat("0", 64)
+
+	leadsTo = "http://storage.test/x"
+	if _, body, err := read(t.Context(), c, blob); err != nil || body != "from storage" {
+		t.Errorf("%q, %v", body, err)
+	}
+	leadsTo, reached = "http://169.254.169.254/x", ""
+	if _, _, err := read(t.Context(), c, blob); err == nil || reached != "" {
+		t.Errorf("%v; reached %q", err, reached)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	for page, want := range map[string]string{
+		`{"components":[{"name":"database","status":"healthy"},{"name":"portal","status":"unhealthy"}],"status":"unhealthy"}`: "",
+		`{"components":[{"name":"database","status":"unhealthy","error":"secret insides"}]}`:                                  "Harbor's database is unhealthy",
+		`{"components":[{"name":"core","status":"unhealthy"}]}`:                                                               "Harbor's core is unhealthy",
+		`<html>`:    "",
+		`{}`:        "",
+		`503`:       "its health page answers 503",
+		`404`:       "",
+		`[1, 2, 3]`: "",
+	} {
+		origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/api/v2.0/health" || r.Header.Get("Authorization") != "" {
+				t.Errorf("asked %s with %q", r.URL.Path, r.Header.Get("Authorization"))
+			}
+			switch page {
+			case "503":
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case "404":
+				w.WriteHeader(http.StatusNotFound)
+			default:
+				_, _ = io.WriteString(w, page)
+			}
+		}))
+		c := client(t, origin.URL, nil)
+		err := c.Health(t.Context())
+		if got := ""; err != nil {
+			got = err.Error()
+			if !strings.Contains(got, want) || want == "" || strings.Contains(got, "secret") {
+				t.Errorf("%s: %v", page, err)
+			}
+		} else if want != "" {
+			t.Errorf("%s: no error, want %q", page, want)
+		}
+		_ = c.Close()
+		origin.Close()
+	}
+}
