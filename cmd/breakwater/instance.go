@@ -22,10 +22,6 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10 // podman's partial pulls send 18 kB of ranges
-
-	// watchEvery is how soon a changed certificate file is noticed. A changed
-	// password is read with the next token exchange.
-	watchEvery = 10 * time.Second
 )
 
 // instance is one running Breakwater: what it listens on, and whom it asks.
@@ -35,6 +31,9 @@ type instance struct {
 	upstream *upstream.Client
 	origin   config.Upstream
 	files    *config.Watched
+	// watchEvery is how soon a changed certificate file is noticed. A changed
+	// password is read with the next token exchange.
+	watchEvery time.Duration
 
 	servers []*server
 	ready   atomic.Bool
@@ -84,7 +83,7 @@ func (i *instance) run(ctx context.Context) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { i.files.Run(background, watchEvery, i.reload) })
+	watching.Go(func() { i.files.Run(background, i.watchEvery, i.reload) })
 
 	failed := make(chan error, len(i.servers))
 	for _, s := range i.servers {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"time"
 
 	"breakwater/config"
 	"breakwater/metrics"
@@ -36,6 +37,8 @@ func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 		upstream: client,
 		origin:   origin,
 		files:    config.Watch(c.Files()),
+
+		watchEvery: 10 * time.Second,
 	}
 	for _, l := range c.Listeners {
 		i.add("registry", string(l.Address), registry)

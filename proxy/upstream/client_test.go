@@ -121,6 +121,30 @@ func TestHeaderBudget(t *testing.T) {
 	}
 }
 
+// One fault of the token service, which begins a back-off, is waited out.
+func TestTokenServiceFaultIsBridged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, c, ends := inMemory(t)
+		defer ends()
+		h.AddFault(harbortest.Fault{Match: harbortest.Tokens, Status: http.StatusServiceUnavailable, Times: 1})
+		if status, _, err := read(t.Context(), c, app); err != nil || status != http.StatusOK {
+			t.Errorf("%d, %v", status, err)
+		}
+		h.RevokeTokens()
+		h.SetDown(harbortest.TokenService, true)
+		for range 10 { // an outage, however, is told at once when it is known
+			_, _, _ = read(t.Context(), c, app)
+		}
+		began := time.Now()
+		if _, _, err := read(t.Context(), c, app); !errors.As(err, new(*tokencache.UnavailableError)) {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a known outage was waited for: %s", took)
+		}
+	})
+}
+
 // A body that moves has no limit; one that stands still is given up.
 func TestBodyMayBeSlowButNotStill(t *testing.T) {
 	for name, c := range map[string]struct {

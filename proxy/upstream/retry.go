@@ -14,6 +14,10 @@ import (
 // bridge a Harbor pod that is being replaced; what lasts longer is an outage.
 var pauses = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
 
+// longestPause is how long a read waits for the end of the token service's
+// back-off, which is a second after its first fault.
+const longestPause = 2500 * time.Millisecond
+
 // retry asks until an answer is worth handing on, the attempts are used up, or
 // ctx ends. Only reads come here, so asking again is always safe (RFC 9110
 // §9.2.2).
@@ -23,7 +27,7 @@ func retry(ctx context.Context, attempt func() (*http.Response, error)) (*http.R
 		if !passing(resp, err) || ctx.Err() != nil {
 			return resp, err
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause))
+		wait := time.NewTimer(max(pause/2+rand.N(pause), backoff(err)))
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -54,10 +58,22 @@ func passing(resp *http.Response, err error) bool {
 		redirect   *RedirectError
 	)
 	switch {
+	case backoff(err) > longestPause:
+		return false
 	case errors.As(err, &credential), errors.As(err, &grant), errors.As(err, &realm):
 		return false
 	case errors.As(err, &redirect):
 		return redirect.passing
 	}
 	return true
+}
+
+// backoff is how long no token will be asked for, 0 when err is about something
+// else.
+func backoff(err error) time.Duration {
+	var unavailable *tokencache.UnavailableError
+	if errors.As(err, &unavailable) {
+		return unavailable.RetryAfter
+	}
+	return 0
 }
