@@ -1,0 +1,100 @@
+package demo_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"breakwater/internal/demo"
+)
+
+func open(t *testing.T) *demo.Stage {
+	t.Helper()
+	stage, err := demo.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stage.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return stage
+}
+
+func TestTheStoryOfOnePull(t *testing.T) {
+	stage := open(t)
+	_, address := newHonest(t, stage)
+	var out bytes.Buffer
+	if err := stage.Tell(t.Context(), &out, address); err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Invite(&out, address, "127.0.0.1:9090"); err != nil {
+		t.Fatal(err)
+	}
+	story := out.String()
+	for _, want := range []string{
+		"Harbor      " + stage.URL,
+		"Breakwater  http://" + address,
+		"Harbor itself answers 401 Unauthorized, with a Bearer challenge and a cookie.",
+		"GET /v2/                 200              GET /service/token       200  password\n",
+		"GET manifests/1.0        200  manifest    GET /service/token       200  password\n",
+		"                                          GET manifests/1.0        200  token\n",
+		"200  config ", "200  layer 1 ", "200  layer 2 ", "200  layer 3 ",
+		"got     manifest, config and 3 layers, ",
+		"secret  the password went to Harbor's token service only (6×)",
+		"hidden  no challenge, cookie, token or password in the 6 answers to the client\n",
+		"curl http://" + address + "/v2/_catalog ",
+		"docker pull " + address + "/platform/shop:1.0 ",
+		"curl http://127.0.0.1:9090/metrics ",
+	} {
+		if !strings.Contains(story, want) {
+			t.Errorf("the story lacks %q", want)
+		}
+	}
+	const widest = 100
+	for line := range strings.Lines(story) {
+		line = strings.TrimSuffix(line, "\n")
+		if utf8.RuneCountInString(line) > widest || strings.TrimRight(line, " \t") != line {
+			t.Errorf("this line is too long, or ends with blanks: %q", line)
+		}
+	}
+	for _, secret := range stage.Harbor.Secrets() {
+		if strings.Contains(story, secret) {
+			t.Error("the story tells a secret")
+		}
+	}
+	if t.Failed() {
+		t.Log("\n" + story)
+	}
+}
+
+func TestNoMetricsWithoutAnAdminPort(t *testing.T) {
+	var out bytes.Buffer
+	if err := open(t).Invite(&out, "127.0.0.1:5000", ""); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "metrics") {
+		t.Errorf("metrics that are not served:\n%s", out.String())
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	stage := open(t)
+	_, address := newHonest(t, stage)
+	if err := stage.Tell(t.Context(), broken{}, address); !errors.Is(err, errFull) {
+		t.Errorf("Tell: %v", err)
+	}
+	if err := stage.Invite(broken{}, address, ""); !errors.Is(err, errFull) {
+		t.Errorf("Invite: %v", err)
+	}
+}
+
+var errFull = errors.New("no space left on device")
+
+// broken is a writer as of a full disk.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errFull }
