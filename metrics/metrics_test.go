@@ -9,14 +9,8 @@ import (
 
 	"breakwater/metrics"
 	"breakwater/proxy"
-	"breakwater/proxy/upstream"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-)
-
-var (
-	_ proxy.Events    = (*metrics.Metrics)(nil)
-	_ upstream.Events = (*metrics.Metrics)(nil)
 )
 
 // page lets every kind of event happen once and returns what Prometheus reads.
