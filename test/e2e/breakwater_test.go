@@ -1,0 +1,109 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// readyLimit bounds the start of breakwater; it does nothing slow.
+const readyLimit = 20 * time.Second
+
+// A breakwater is the real program, serving.
+type breakwater struct {
+	*process
+	registry string // host:port of the registry
+	admin    string // host:port of metrics and health
+	started  int    // bytes of output before it served
+}
+
+// startBreakwater runs `breakwater serve` for an upstream and returns when it
+// says that it is ready.
+func startBreakwater(t *testing.T, upstream, username, password string) *breakwater {
+	t.Helper()
+	passwordFile := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &breakwater{registry: freeAddress(t), admin: freeAddress(t)}
+	b.process = start(t, "breakwater", newHome(t).command(tool(t, "breakwater"), "serve",
+		"--upstream", upstream, "--username", username, "--password-file", passwordFile,
+		"--listen", b.registry, "--admin-listen", b.admin))
+	b.waitUntil(t, readyLimit, func() error {
+		for _, url := range []string{"http://" + b.admin + "/readyz", "http://" + b.registry + "/v2/"} {
+			if status, _, err := get(url); err != nil {
+				return err
+			} else if status != http.StatusOK {
+				return fmt.Errorf("%s answered %d", url, status)
+			}
+		}
+		return nil
+	})
+	b.started = len(b.output.String())
+	return b
+}
+
+// metrics returns the metrics page.
+func (b *breakwater) metrics(t *testing.T) []byte {
+	t.Helper()
+	status, page, err := get("http://" + b.admin + "/metrics")
+	if err != nil || status != http.StatusOK {
+		t.Errorf("the metrics page answered %d, error %v", status, err)
+	}
+	return page
+}
+
+// checkLog makes sure that each line written while serving is one JSON object.
+func (b *breakwater) checkLog(t *testing.T) {
+	if len(b.logLines(t)) == 0 {
+		t.Error("breakwater logged nothing while it served")
+	}
+}
+
+// logLines returns the lines written while serving, parsed.
+func (b *breakwater) logLines(t *testing.T) []map[string]any {
+	t.Helper()
+	_, whole, _ := strings.Cut("\n"+b.output.String()[b.started:], "\n")
+	var lines []map[string]any
+	for line := range strings.Lines(whole) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Errorf("a line of the log is not a JSON object: %v: %q", err, line)
+			continue
+		}
+		lines = append(lines, fields)
+	}
+	return lines
+}
+
+// get is one GET without credentials on a connection of its own.
+func get(url string) (status int, body []byte, err error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get(url)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+// freeAddress finds a port of the loopback interface that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

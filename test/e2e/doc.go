@@ -1,0 +1,16 @@
+// Package e2e pulls through the real program with real clients.
+//
+// Every test starts a world of its own: the Harbor stand-in with private
+// content, the program bin/breakwater in front of it with a robot's password in
+// a file, and a tap between the clients and the program. crane, skopeo, a
+// Docker daemon, curl and the OCI conformance test then pull as a person
+// without an account would, and the digests are compared with what was pushed.
+//
+// When a test ends its world is taken down, and what must hold for every run is
+// checked there: the program ends on SIGTERM with status 0, each line that it
+// wrote is a JSON object, and no password, token or cookie is in its log, on
+// its metrics page or in any answer that crossed the tap.
+//
+// The tests have the build tag e2e; `make e2e` installs and builds what they
+// need and runs them.
+package e2e
