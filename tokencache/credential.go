@@ -206,7 +206,7 @@ func (c *Cache) settle(ctx context.Context, generation uint64, creds *Credential
 	if err == nil {
 		if c.credential.accept(generation, *creds) {
 			c.events.CredentialChanged(StateAccepted)
-			c.log.Info("upstream accepts the credential", zap.String("upstream", c.origin), zap.String("account", creds.Username))
+			c.log.Info("upstream accepts the credential", zap.String("origin", c.origin), zap.String("account", creds.Username))
 		}
 		return
 	}
@@ -221,7 +221,7 @@ func (c *Cache) settle(ctx context.Context, generation uint64, creds *Credential
 		return
 	}
 	c.events.CredentialChanged(state)
-	fields := []zap.Field{zap.String("upstream", c.origin), zap.Error(err)}
+	fields := []zap.Field{zap.String("origin", c.origin), zap.Error(err)}
 	if creds != nil {
 		fields = append(fields, zap.String("account", creds.Username))
 	}

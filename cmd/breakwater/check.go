@@ -1,5 +1,113 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
 
-func checkCommand() *cobra.Command { return &cobra.Command{Use: "check"} }
+	"breakwater/config"
+	"breakwater/internal/doctor"
+	"breakwater/metrics"
+	"breakwater/proxy/registry"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+// checkLimit bounds the whole check; each step has a limit of its own.
+const checkLimit = 5 * time.Minute
+
+func checkCommand() *cobra.Command {
+	var (
+		from         source
+		repositories []string
+	)
+	command := &cobra.Command{
+		Use:   "check",
+		Short: "Say what is wrong with a configuration, and what the upstream really grants",
+		Long: `Check reads the configuration, then asks the upstream registry as a pull will,
+and says step by step what it saw and what to do. Nothing is written upstream.
+
+Exit status: 0 all works (with warnings or without), 1 a step failed, 2 the
+configuration is wrong.`,
+		Example: `  breakwater check --config /etc/breakwater/config.yaml --repository team-a/app
+  breakwater check --upstream https://harbor.example.com --username 'robot$breakwater' --password-file /run/secrets/harbor`,
+	}
+	from.declare(command)
+	command.Flags().StringArrayVar(&repositories, "repository", nil,
+		"repository that is to be served, as upstream calls it, such as team-a/app; may be repeated (default: one of each project that the account may list)")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		if err := validNames(repositories); err != nil {
+			return err
+		}
+		c, err := from.load()
+		if err != nil {
+			return err
+		}
+		report := doctor.NewReport(command.OutOrStdout())
+		reportConfiguration(report, from.file, c.Warnings)
+		if err := checkUpstream(command.Context(), report, only(c.Upstreams), repositories); err != nil {
+			return failure{err}
+		}
+		fine, err := report.Close()
+		if err != nil || !fine {
+			return failure{err}
+		}
+		return nil
+	}
+	return command
+}
+
+// validNames looks at what --repository was given.
+func validNames(repositories []string) error {
+	for _, name := range repositories {
+		if !registry.ValidName(name) {
+			return fmt.Errorf("--repository %q: not a repository's name; write it as upstream calls it, without host, tag and digest, such as team-a/app", name)
+		}
+	}
+	return nil
+}
+
+// reportConfiguration prints the warnings of a configuration without mistakes.
+func reportConfiguration(report *doctor.Report, file string, warnings config.Problems) {
+	if file == "" {
+		report.Section("configuration from flags and environment")
+	} else {
+		report.Section("configuration " + file)
+	}
+	report.OK("values", "all are understood; files and variables that it names can be read")
+	for _, w := range warnings {
+		if strings.HasSuffix(w.Path, "username") {
+			continue // the doctor looks at the account itself, and says more
+		}
+		step := "values"
+		if w.Line > 0 {
+			step = fmt.Sprintf("line %d", w.Line)
+		}
+		report.Warn(step, w.Path+" "+w.Message, w.Fix)
+	}
+}
+
+// checkUpstream has the doctor look at one upstream through the very client
+// that would serve it.
+func checkUpstream(ctx context.Context, report *doctor.Report, u config.Upstream, repositories []string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	settings, err := upstreamTLS(u)
+	if err != nil {
+		return err
+	}
+	// What the client would log and count, the report says in its own words.
+	client, err := newUpstream(u, metrics.New(version), zap.NewNop())
+	if err != nil {
+		return err
+	}
+	doctor.Check(ctx, report, doctor.Upstream{
+		Name: u.Name, URL: u.URL.URL, Account: u.Username, TokenURL: u.TokenURL.URL,
+		Client: client, Proxy: http.ProxyFromEnvironment, TLS: settings,
+		UserAgent: "breakwater/" + version, Repositories: repositories,
+	})
+	return client.Close()
+}

@@ -17,7 +17,7 @@ func serveCommand() *cobra.Command {
 	}
 	from.declare(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		c, err := from.load(command)
+		c, err := from.load()
 		if err != nil {
 			return err
 		}

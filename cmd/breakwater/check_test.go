@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"breakwater/internal/harbortest"
+)
+
+func TestCheck(t *testing.T) {
+	harbor := harbortest.New()
+	if err := harbortest.Seed(harbor); err != nil {
+		t.Fatal(err)
+	}
+	server, err := harbor.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	password := harbortest.Password(harbortest.Puller)
+	right := write(t, "password", password)
+	file := write(t, "config.yaml", "upstreams:\n  harbor: {url: "+server.URL+", username: \""+harbortest.Puller+"\", password_file: "+right+"}\n")
+	flags := []string{"check", "--upstream", server.URL, "--username", harbortest.Puller, "--password-file", right}
+
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"a file":              {[]string{"check", "--config", file, "--repository", "team-a/app"}, 0, "Everything that was tried works"},
+		"flags":               {append(flags, "--repository", "team-a/app"), 0, "robot$team-a+puller may pull, and nothing else"},
+		"no right":            {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
+		"no repository asked": {flags, 0, "--repository"},
+		"a wrong repository":  {append(flags, "--repository", "Team/App"), 2, `--repository "Team/App"`},
+		"a mistake":           {[]string{"check", "--upstream", "harbor.example.com"}, 2, "--upstream"},
+		"a mistake in a file": {[]string{"check", "--config", write(t, "c.yaml", "upstreams: {}\n")}, 2, "upstreams"},
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run(c.args, &stdout, &stderr)
+		said := stdout.String() + stderr.String()
+		if status != c.status || !strings.Contains(said, c.says) {
+			t.Errorf("%s: exit status %d, want %d and %q\n%s", name, status, c.status, c.says, said)
+		}
+		if strings.Contains(said, password) {
+			t.Errorf("%s: the password is printed", name)
+		}
+	}
+}
