@@ -29,7 +29,7 @@ func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 		Upstream:  client,
 		UserAgent: "breakwater/" + version,
 		Events:    counts,
-		Log:       log.With(zap.String("upstream", u.Name)),
+		Log:       log,
 	})
 	i := &instance{
 		grace:    c.ShutdownGrace.Duration,
