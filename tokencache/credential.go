@@ -174,6 +174,14 @@ func (c *Cache) gate(ctx context.Context) error {
 	return nil
 }
 
+// Retry ends the back-off: the caller knows of a change, such as a new certificate
+// authority, after which upstream is worth asking at once.
+func (c *Cache) Retry() {
+	if last := c.credential.setback(time.Now()); last.err != nil {
+		c.credential.restart(last)
+	}
+}
+
 // admit lets one exchange at a time try credentials that are not known to be
 // good, so that a refused password is tried once and not once per scope.
 func (c *Cache) admit(ctx context.Context, creds Credentials) (done func(), err error) {

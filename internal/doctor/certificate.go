@@ -18,7 +18,7 @@ func (v *visit) security(met connection, err error) bool {
 	case v.URL.Scheme != "https":
 		v.Note("TLS", "none: url begins with http://")
 		return true
-	case met.tlsErr != nil || met.secured == nil:
+	case met.tlsErr != nil || met.secured == nil || wantsOurs(err):
 		if met.tlsErr != nil {
 			err = met.tlsErr
 		}
@@ -68,10 +68,16 @@ func (v *visit) tlsFault(err error) (seen, todo string) {
 			"renew the certificate, or set the clock"
 	case errors.As(err, &noTLS):
 		return "what listens there does not speak TLS", "name its TLS port in url, or, if it has none and the way is safe, write http://"
-	case strings.Contains(err.Error(), "certificate required"):
+	case wantsOurs(err):
 		return "the server wants a client certificate", "set cert_file and key_file"
 	}
 	return "the handshake fails: " + withoutURL(err), "look at the server's TLS settings; TLS 1.2 is the least that is spoken"
+}
+
+// wantsOurs recognises the alert certificate_required (RFC 8446 §6.2), for
+// which crypto/tls has no type. It comes after the handshake.
+func wantsOurs(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "certificate required")
 }
 
 // describe names a certificate and its issuer.

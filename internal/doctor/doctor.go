@@ -74,7 +74,9 @@ func (v *visit) run(ctx context.Context) {
 	}
 	v.account(ctx)
 	if len(v.Repositories) > 0 {
-		v.each(ctx, named(v.Repositories))
+		if !v.each(ctx, named(v.Repositories)) {
+			return
+		}
 		// Last, for the client that fails to prove its password by Basic asks
 		// for no token until its back-off is over.
 		v.Section("catalog of " + v.Name)
@@ -88,15 +90,18 @@ func (v *visit) run(ctx context.Context) {
 	v.each(ctx, oneOfEach(found))
 }
 
-// each looks at repositories until ctx ends.
-func (v *visit) each(ctx context.Context, candidates []candidate) {
+// each looks at repositories. It reports whether ctx lasted until the end.
+func (v *visit) each(ctx context.Context, candidates []candidate) bool {
 	for _, c := range candidates {
-		if ctx.Err() != nil {
-			v.Fail("the rest", "not tried: interrupted, or out of time", "")
-			return
+		if ctx.Err() == nil {
+			v.repository(ctx, c)
 		}
-		v.repository(ctx, c)
 	}
+	if ctx.Err() != nil {
+		v.Fail("the rest", "not tried: interrupted, or out of time", "")
+		return false
+	}
+	return true
 }
 
 // step gives a step its time.

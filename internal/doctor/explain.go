@@ -36,6 +36,8 @@ func (v *visit) explain(err error) (seen, todo string) {
 		return redirect.Error(), "look whether that storage answers from here; if its address is private, list its network under redirects"
 	case errors.As(err, &unreachable):
 		return "no answer: " + withoutURL(unreachable.Err), "look at upstream, and at the network between"
+	case errors.Is(err, context.Canceled):
+		return "interrupted", ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %s", StepLimit), "look at upstream's load"
 	}

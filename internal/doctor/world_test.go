@@ -2,9 +2,12 @@ package doctor_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -29,6 +32,10 @@ type world struct {
 	tls      *tls.Config
 	tokenURL string
 	realms   []string
+
+	storage   string // URL of the Harbor's object storage
+	redirects []netip.Prefix
+	ctx       context.Context // nil: the test's
 }
 
 // newHarbor starts a seeded Harbor.
@@ -40,6 +47,21 @@ func newHarbor(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
+	w.url, w.storage = server.URL, server.StorageURL
+	w.as(harbortest.Puller)
+	return w
+}
+
+// behind serves a seeded Harbor through a handler that may answer in its place.
+func behind(t *testing.T, instead func(http.ResponseWriter, *http.Request) bool) *world {
+	t.Helper()
+	w := &world{harbor: seeded(t)}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !instead(rw, r) {
+			w.harbor.ServeHTTP(rw, r)
+		}
+	}))
+	t.Cleanup(server.Close)
 	w.url = server.URL
 	w.as(harbortest.Puller)
 	return w
@@ -80,7 +102,7 @@ func (w *world) check(t *testing.T, repositories ...string) seen {
 	}
 	direct := func(*http.Request) (*url.URL, error) { return nil, nil }
 	client, err := upstream.New(upstream.Options{
-		Name: "harbor", URL: target, TokenURL: tokenURL, Realms: realms, TLS: w.tls, Proxy: direct,
+		Name: "harbor", URL: target, TokenURL: tokenURL, Realms: realms, TLS: w.tls, Redirects: w.redirects, Proxy: direct,
 		Credentials: func() (tokencache.Credentials, error) {
 			return tokencache.Credentials{Username: w.account, Password: redact.Secret(w.password)}, nil
 		},
@@ -89,9 +111,13 @@ func (w *world) check(t *testing.T, repositories ...string) seen {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := w.ctx
+	if ctx == nil {
+		ctx = t.Context()
+	}
 	var out bytes.Buffer
 	report := doctor.NewReport(&out)
-	doctor.Check(t.Context(), report, doctor.Upstream{
+	doctor.Check(ctx, report, doctor.Upstream{
 		Name: "harbor", URL: target, Account: w.account, TokenURL: tokenURL, Client: client, Proxy: direct, TLS: w.tls,
 		UserAgent: "breakwater/test", Repositories: repositories,
 	})

@@ -129,12 +129,14 @@ func (c *Client) Name() string { return c.name }
 // URL is upstream's scheme, host and port.
 func (c *Client) URL() *url.URL { return c.url }
 
-// SetTLS makes new connections verify and identify by config.
+// SetTLS makes new connections verify and identify by config, and upstream be
+// asked at once where it was left alone for a while.
 func (c *Client) SetTLS(config *tls.Config) {
 	c.control.reload(config)
 	c.bodies.reload(config)
 	c.direct.reload(withoutCertificate(config))
 	c.proxied.reload(withoutCertificate(config))
+	c.tokens.Retry()
 }
 
 // Grant asks the token service what upstream lets our credentials do.
