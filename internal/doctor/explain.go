@@ -22,6 +22,9 @@ func (v *visit) explain(err error) (seen, todo string) {
 	switch {
 	case errors.As(err, &credential) && credential.Account == "":
 		return "upstream wants a user name and a password, and none are configured", "set username and password_file"
+	case errors.As(err, &credential) && v.refusal == nil && v.who.Account != "":
+		return fmt.Sprintf("upstream refuses %s, which it accepted a moment ago", credential.Account),
+			"try again in a minute: a Harbor whose database goes down refuses good credentials"
 	case errors.As(err, &credential) && v.harbor:
 		return fmt.Sprintf("Harbor refuses %s: the password is wrong, or the account is disabled, expired or deleted (it says the same to all of these)", credential.Account),
 			"look at the account in Harbor; give it a new secret there and write that into the password's file. " +

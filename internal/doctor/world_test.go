@@ -35,6 +35,7 @@ type world struct {
 
 	storage   string // URL of the Harbor's object storage
 	redirects []netip.Prefix
+	proxy     string          // URL of an egress proxy
 	ctx       context.Context // nil: the test's
 }
 
@@ -100,9 +101,13 @@ func (w *world) check(t *testing.T, repositories ...string) seen {
 	for _, realm := range w.realms {
 		realms = append(realms, parse(t, realm))
 	}
-	direct := func(*http.Request) (*url.URL, error) { return nil, nil }
+	var egress *url.URL
+	if w.proxy != "" {
+		egress = parse(t, w.proxy)
+	}
+	proxy := http.ProxyURL(egress)
 	client, err := upstream.New(upstream.Options{
-		Name: "harbor", URL: target, TokenURL: tokenURL, Realms: realms, TLS: w.tls, Redirects: w.redirects, Proxy: direct,
+		Name: "harbor", URL: target, TokenURL: tokenURL, Realms: realms, TLS: w.tls, Redirects: w.redirects, Proxy: proxy,
 		Credentials: func() (tokencache.Credentials, error) {
 			return tokencache.Credentials{Username: w.account, Password: redact.Secret(w.password)}, nil
 		},
@@ -118,7 +123,7 @@ func (w *world) check(t *testing.T, repositories ...string) seen {
 	var out bytes.Buffer
 	report := doctor.NewReport(&out)
 	doctor.Check(ctx, report, doctor.Upstream{
-		Name: "harbor", URL: target, Account: w.account, TokenURL: tokenURL, Client: client, Proxy: direct, TLS: w.tls,
+		Name: "harbor", URL: target, Account: w.account, TokenURL: tokenURL, Client: client, Proxy: proxy, TLS: w.tls,
 		UserAgent: "breakwater/test", Repositories: repositories,
 	})
 	fine, err := report.Close()
