@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"breakwater/proxy"
+	"breakwater/tokencache"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -58,7 +59,7 @@ func New(version string) *Metrics {
 		exchanges:        counter("token_exchanges_total", "Questions to the token service, by result.", "upstream", "result"),
 		exchangeDuration: histogram("token_exchange_duration_seconds", "Time that the token service took.", "upstream"),
 		credential: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_state",
-			Help: "1 for the state that the credential for an upstream is in."}, []string{"upstream", "state"}),
+			Help: "1 for the state that the credential for an upstream is in, 0 for the others."}, []string{"upstream", "state"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
@@ -116,9 +117,12 @@ func (m *Metrics) TokenExchanged(upstream, result string, took time.Duration) {
 	m.exchangeDuration.WithLabelValues(upstream).Observe(took.Seconds())
 }
 
-// CredentialChanged leaves one state of the upstream's credential at 1.
+// CredentialChanged leaves one state of the upstream's credential at 1, the
+// others at 0.
 func (m *Metrics) CredentialChanged(upstream, state string) {
-	m.credential.DeletePartialMatch(prometheus.Labels{"upstream": upstream})
+	for _, s := range tokencache.States() {
+		m.credential.WithLabelValues(upstream, s).Set(0)
+	}
 	m.credential.WithLabelValues(upstream, state).Set(1)
 }
 

@@ -55,7 +55,7 @@ func TestEventsAreCounted(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	if strings.Contains(got, `state="accepted"`) {
+	if !strings.Contains(got, `breakwater_credential_state{state="accepted",upstream="harbor"} 0`) {
 		t.Error("a credential is in two states at once")
 	}
 }

@@ -36,6 +36,9 @@ func (x *exchange) answer(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	if !x.budget.Stop() {
+		return errLate // it ran out just now, and the body is lost with it
+	}
 	resp.Header = header
 	if x.r.Method == http.MethodHead {
 		_ = resp.Body.Close() // there is one when a GET was sent instead
@@ -72,19 +75,24 @@ func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 
 // notModified answers 304 where the client's If-None-Match names what it would
 // get (RFC 9110 §13.1.2, weak comparison).
-func (x *exchange) notModified(resp *http.Response, h http.Header) bool {
-	current := h.Get("Etag")
+func (x *exchange) notModified(resp *http.Response, h http.Header) {
+	if !x.matches(h.Get("Etag")) {
+		return
+	}
+	_ = resp.Body.Close()
+	resp.Body, resp.ContentLength = http.NoBody, 0
+	resp.StatusCode = http.StatusNotModified
+	h.Del("Content-Length")
+}
+
+// matches tells whether If-None-Match names what the client would get.
+func (x *exchange) matches(current string) bool {
 	for _, field := range x.r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(field, ",") {
 			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-			if tag != "*" && tag != current {
-				continue
+			if tag == "*" || tag == current {
+				return true
 			}
-			_ = resp.Body.Close()
-			resp.Body, resp.ContentLength = http.NoBody, 0
-			resp.StatusCode = http.StatusNotModified
-			h.Del("Content-Length")
-			return true
 		}
 	}
 	return false

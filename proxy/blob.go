@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -31,10 +32,19 @@ func (x *exchange) blob(resp *http.Response, h http.Header) error {
 	return nil
 }
 
+// rangeAsked tells whether upstream was asked for a part of a blob.
+func (x *exchange) rangeAsked() bool {
+	_, asked := x.ranges()
+	return asked && x.request.Kind == registry.KindBlob
+}
+
+// oneRange is a satisfied Content-Range (RFC 9110 §14.4).
+var oneRange = regexp.MustCompile(`^bytes \d+-\d+/(?:\d+|\*)$`)
+
 // partial hands on a 206 (RFC 9110 §15.3.7) as it is: some of a blob's bytes
 // cannot be verified.
 func (x *exchange) partial(resp *http.Response, h http.Header) error {
-	if _, asked := x.ranges(); !asked {
+	if !x.rangeAsked() {
 		return x.badAnswer(resp, "a part of the blob, though no range was asked for")
 	}
 	if mediaType := resp.Header.Get("Content-Type"); strings.HasPrefix(mediaType, "multipart/byteranges") {
@@ -42,7 +52,7 @@ func (x *exchange) partial(resp *http.Response, h http.Header) error {
 		return nil
 	}
 	contentRange := resp.Header.Get("Content-Range")
-	if !strings.HasPrefix(contentRange, "bytes ") {
+	if !oneRange.MatchString(contentRange) {
 		return x.badAnswer(resp, "%.60q as a Content-Range", contentRange)
 	}
 	h.Set("Content-Range", contentRange)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"net"
@@ -27,6 +28,8 @@ type exchange struct {
 
 	// Of the question to upstream: when it was put, how long its headers took,
 	// what they said.
+	budget          *time.Timer             // ends the question when no answer goes out in time
+	cancel          context.CancelCauseFunc // of the question
 	asked           bool
 	upstreamTook    time.Duration
 	upstreamStatus  int
@@ -54,7 +57,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		// Nothing here reads a body, but net/http reads a rest of it before the
 		// next request: not for ever, and not on this connection.
 		_ = x.w.control.SetReadDeadline(x.began.Add(bodyPatience)) // not supported by a test's recorder
-		w.Header().Set("Connection", "close")
+		x.w.last = true
 	}
 	p.Events.RequestBegan()
 	return x
@@ -63,9 +66,17 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // end counts the request and writes its line.
 func (x *exchange) end() {
 	x.w.patience()
+	if x.cancel != nil {
+		x.budget.Stop()
+		x.cancel(context.Canceled)
+	}
 	status := x.w.status
-	if status == 0 {
+	switch {
+	case status != 0:
+	case x.clientLeft():
 		status = statusClientLeft
+	default:
+		status = http.StatusInternalServerError // a panic; net/http logs it and cuts the connection
 	}
 	if x.cause == nil && x.w.err != nil {
 		x.cause = errClientLeft

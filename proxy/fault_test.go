@@ -225,6 +225,17 @@ func TestEvilUpstream(t *testing.T) {
 			w.Header().Set("Content-Type", registry.TypeDockerList)
 			_, _ = w.Write(manifest)
 		}},
+		"a type with a parameter": {"GET " + path, 200, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "Application/vnd.oci.image.manifest.v1+json; charset=utf-8")
+			_, _ = w.Write(manifest)
+		}},
+		"a digest that is none": {"GET /v2/a/manifests/1", 502, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Docker-Content-Digest", "sha256:nonsense")
+			good(w)
+		}},
+		"a 416 nobody asked for": {"GET " + blobPath, 502, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		}},
 		"a range nobody asked for": {"GET " + blobPath, 502, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-3/19")
 			w.WriteHeader(http.StatusPartialContent)

@@ -1,16 +1,23 @@
 package proxy
 
 import (
-	"log"
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"time"
 
 	"breakwater/proxy/registry"
-
-	"go.uber.org/zap"
 )
+
+// headerBudget is what token, queue, retries, redirects and all that is read
+// before our own header may take together. Docker gives a mirror's ping 15 s, the
+// shortest patience of all clients.
+const headerBudget = 12 * time.Second
+
+// errLate is the cause of a question that was given up.
+var errLate = fmt.Errorf("upstream gave no answer within %s, for token, queue, retries and redirects together", headerBudget)
 
 // maxRanges is the most parts of one Range header that are asked for; a client
 // that wants more gets the whole blob (RFC 9110 §14.2 allows a server to ignore
@@ -26,7 +33,7 @@ func (x *exchange) forward() {
 		ModifyResponse: x.answer,
 		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.refuse(err) },
 		BufferPool:     &x.buffers,
-		ErrorLog:       x.bodyFaults(),
+		ErrorLog:       x.bodyFaults,
 	}).ServeHTTP(x.w, x.r)
 }
 
@@ -56,11 +63,12 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Body, pr.Out.ContentLength, pr.Out.TransferEncoding = http.NoBody, 0, nil
 }
 
-// ranges is the client's Range where it applies: with no If-Range, or with one
-// that names this very blob (RFC 9110 §13.1.5).
+// ranges is the client's Range where it applies: not where If-None-Match says
+// that the client has the blob (RFC 9110 §13.2.2), and with no If-Range, or with
+// one that names this very blob (§13.1.5).
 func (x *exchange) ranges() (string, bool) {
 	asked := x.r.Header.Get("Range")
-	if x.r.Method != http.MethodGet || !strings.HasPrefix(asked, "bytes=") || strings.Count(asked, ",") >= maxRanges {
+	if x.r.Method != http.MethodGet || x.matches(etag(x.request.Digest)) || !strings.HasPrefix(asked, "bytes=") || strings.Count(asked, ",") >= maxRanges {
 		return "", false
 	}
 	if condition := x.r.Header.Get("If-Range"); condition != "" && condition != etag(x.request.Digest) {
@@ -73,6 +81,10 @@ func (x *exchange) ranges() (string, bool) {
 // that its headers took.
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	began := time.Now()
+	ctx, cancel := context.WithCancelCause(req.Context())
+	x.cancel = cancel
+	x.budget = time.AfterFunc(headerBudget, func() { cancel(errLate) })
+	req = req.WithContext(ctx)
 	resp, err := x.Upstream.Reading(x.request).RoundTrip(req)
 	if err == nil && req.Method == http.MethodHead && x.headTellsTooLittle(resp) {
 		resp, err = x.getInstead(req, resp)
@@ -104,15 +116,4 @@ func (x *exchange) getInstead(req *http.Request, head *http.Response) (*http.Res
 	get := req.Clone(req.Context())
 	get.Method = http.MethodGet
 	return x.Upstream.Reading(x.request).RoundTrip(get)
-}
-
-// bodyFaults catches what ReverseProxy has to say while it copies a body: by
-// then the header is out, and all that is left is to cut the connection and to
-// say why in the request's line.
-func (x *exchange) bodyFaults() *log.Logger {
-	std, err := zap.NewStdLogAt(x.Log.With(zap.String("request_id", x.id)), zap.DebugLevel)
-	if err != nil {
-		panic("proxy: the debug level is a level: " + err.Error())
-	}
-	return std
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"breakwater/proxy/registry"
+
+	"go.uber.org/zap"
 )
 
 // list answers what is neither manifest nor blob: the base, tags, catalog and
@@ -36,8 +38,13 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 	if applied := resp.Header.Get("Oci-Filters-Applied"); applied == "artifactType" {
 		h.Set("OCI-Filters-Applied", applied)
 	}
-	if next, ok := x.next(resp.Header.Get("Link")); ok {
-		h.Set("Link", next)
+	if link := resp.Header.Get("Link"); link != "" {
+		if next, ok := x.next(link); ok {
+			h.Set("Link", next)
+		} else {
+			x.Log.Warn("upstream has more of this list, by a link that cannot be followed: the client gets the first part only",
+				zap.String("request_id", x.id), zap.String("kind", x.request.Kind.String()), zap.String("repository", x.request.Name))
+		}
 	}
 	return nil
 }

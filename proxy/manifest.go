@@ -18,9 +18,9 @@ const maxManifest = 4 << 20
 
 // manifest answers end-3. GET and HEAD agree in type, length and digest.
 func (x *exchange) manifest(resp *http.Response, h http.Header) error {
-	mediaType := resp.Header.Get("Content-Type")
-	if resp.StatusCode != http.StatusOK || !registry.IsManifestType(mediaType) {
-		return x.badAnswer(resp, "a manifest of the type %.60q", mediaType)
+	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || !ok {
+		return x.badAnswer(resp, "a manifest of the type %.60q", resp.Header.Get("Content-Type"))
 	}
 	var (
 		d      digest.Digest
@@ -95,12 +95,15 @@ func (x *exchange) readManifest(resp *http.Response, mediaType string) ([]byte, 
 // verifiedDigest computes the digest that was asked for, or promised. A
 // proxy-cache project promises none at first: its header is there, and empty.
 func (x *exchange) verifiedDigest(resp *http.Response, body []byte) (digest.Digest, error) {
-	want := x.request.Digest
+	want, promised := x.request.Digest, resp.Header.Get("Docker-Content-Digest")
 	if want == "" {
-		want, _ = registry.ParseDigest(resp.Header.Get("Docker-Content-Digest"))
-	}
-	if want == "" {
-		return digest.FromBytes(body), nil
+		if promised == "" {
+			return digest.FromBytes(body), nil
+		}
+		var ok bool
+		if want, ok = registry.ParseDigest(promised); !ok {
+			return "", x.badAnswer(resp, "%.80q as a digest", promised)
+		}
 	}
 	if got := want.Algorithm().FromBytes(body); got != want {
 		return "", x.badAnswer(resp, "%w", mismatchError{want: want, got: got})

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"log"
 	"net/http"
 	"net/url"
 	"sync"
@@ -52,10 +53,19 @@ type Options struct {
 type Proxy struct {
 	Options
 	buffers buffers
+	// bodyFaults takes what ReverseProxy has to say while it copies a body. By then
+	// the header is out: the connection is cut, and the request's line says why.
+	bodyFaults *log.Logger
 }
 
 // New returns a Proxy.
-func New(o Options) *Proxy { return &Proxy{Options: o} }
+func New(o Options) *Proxy {
+	faults, err := zap.NewStdLogAt(o.Log, zap.DebugLevel)
+	if err != nil {
+		panic("proxy: the debug level is a level: " + err.Error())
+	}
+	return &Proxy{Options: o, bodyFaults: faults}
+}
 
 // ServeHTTP implements [http.Handler]. It is the road of the package's doc.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -219,6 +219,7 @@ func TestRanges(t *testing.T) {
 	}
 	w.get(206, path, "Range: bytes=0-9", `If-Range: "`+layer+`"`)
 	w.get(200, path, "Range: bytes=0-9", `If-Range: "sha256:other"`)
+	w.get(304, path, fmt.Sprintf("Range: bytes=%d-", size), `If-None-Match: "`+layer+`"`) // RFC 9110 §13.2.2: the condition comes first
 	w.get(200, path, "Range: lines=0-9")
 	w.get(200, "HEAD /v2/team-a/app/blobs/"+layer, "Range: bytes=0-9") // Range is for GET, RFC 9110 §14.2
 	w.get(200, "GET /v2/team-a/app/manifests/1.0", "Range: bytes=0-9") // not on manifests

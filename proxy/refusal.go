@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,6 +59,8 @@ func (x *exchange) refusal(err error) *registry.Error {
 	case errors.As(err, &realm):
 		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
 			"upstream %s sends Breakwater to a token service that it does not trust: its operator must look at the log", name)
+	case errors.Is(err, upstream.ErrSwitched):
+		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable, "upstream %s does not answer as a registry: its operator must look at the log", name)
 	case errors.As(err, &redirect):
 		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
 			"the storage behind upstream %s did not give the blob: its operator must look at the log", name)
@@ -107,7 +107,7 @@ func (x *exchange) unknown() registry.Code {
 
 // refusalOf reads an answer of upstream that is not what was asked for.
 func (x *exchange) refusalOf(resp *http.Response) error {
-	code, message := upstreamError(resp)
+	code, message := registry.ReadError(resp.Body)
 	cause := fmt.Errorf("upstream answered %d %s: %s", resp.StatusCode, code, message)
 	passOn := func(status int, code registry.Code) error {
 		if message == "" {
@@ -126,7 +126,7 @@ func (x *exchange) refusalOf(resp *http.Response) error {
 		return passOn(status, registry.CodeUnsupported)
 	case status == http.StatusPreconditionFailed && code != "":
 		return passOn(status, code) // a policy of the project: PROJECTPOLICYVIOLATION
-	case status == http.StatusRequestedRangeNotSatisfiable && x.request.Kind == registry.KindBlob:
+	case status == http.StatusRequestedRangeNotSatisfiable && x.rangeAsked():
 		if size := resp.Header.Get("Content-Range"); strings.HasPrefix(size, "bytes */") {
 			x.w.Header().Set("Content-Range", size)
 		}
@@ -137,36 +137,4 @@ func (x *exchange) refusalOf(resp *http.Response) error {
 		return x.unavailable(after).Because(cause)
 	}
 	return x.badAnswer(resp, "%w", cause)
-}
-
-// upstreamError reads the first entry of a registry error document. Both parts
-// are empty where there is none, as in a gateway's HTML.
-func upstreamError(resp *http.Response) (code registry.Code, message string) {
-	const most = 16 << 10
-	var document struct {
-		Errors []struct {
-			Code    registry.Code
-			Message string
-		}
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
-	if err != nil || json.Unmarshal(body, &document) != nil || len(document.Errors) == 0 {
-		return "", ""
-	}
-	first := document.Errors[0]
-	return registry.Code(printable(string(first.Code), 64)), printable(first.Message, 512)
-}
-
-// printable shortens what upstream says and drops control characters.
-func printable(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

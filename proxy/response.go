@@ -16,7 +16,8 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	id      string
-	status  int // 0 until the final header was sent
+	status  int  // 0 until the final header was sent
+	last    bool // the connection is closed after this answer
 	bytes   int64
 	err     error // of the last write: the client is gone, or stopped reading
 }
@@ -41,6 +42,9 @@ func (r *response) WriteHeader(status int) {
 		return
 	}
 	r.status = status
+	if r.last {
+		r.Header().Set("Connection", "close")
+	}
 	r.Header().Set("X-Request-Id", r.id)
 	r.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	r.ResponseWriter.WriteHeader(status)

@@ -103,6 +103,7 @@ func New(o Options) (*Cache, error) {
 	if c.events == nil {
 		c.events = unheard{}
 	}
+	c.credential.report = c.events.CredentialChanged
 	if c.log == nil {
 		c.log = zap.NewNop()
 	}
@@ -167,7 +168,11 @@ func (c *Cache) obtain(q question, after uint64) func(context.Context) (*token, 
 		defer done()
 		generation := c.generations.Add(1)
 		got, err := c.judged(ctx, q, creds)
-		c.settle(ctx, generation, &creds, err)
+		// Where tokens are the rule, the registry that cannot say whether it takes
+		// Basic for its catalog says nothing of the token service.
+		if aside := q.key == basicKey && q.terms.scheme == schemeBearer; !aside || !errors.As(err, new(*UnavailableError)) {
+			c.settle(ctx, generation, &creds, err)
+		}
 		if err != nil {
 			return nil, err
 		}

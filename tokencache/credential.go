@@ -27,6 +27,11 @@ const (
 	StateUnavailable = "unavailable" // upstream could not be asked, or says that it is ill
 )
 
+// States are all states of a credential, for whoever shows each.
+func States() []string {
+	return []string{StateUnknown, StateAccepted, StateRefused, StateUnavailable}
+}
+
 const (
 	healthLimit = 2 * time.Second // for one question to health
 	healthPause = 5 * time.Second // between two of them while upstream is ill
@@ -35,6 +40,8 @@ const (
 // A credential is what the exchanges so far say of the identity as a whole, and
 // the back-off while they say nothing good.
 type credential struct {
+	report func(state string) // told of each change, in order: under mu
+
 	mu        sync.Mutex // guards all below
 	state     string
 	tried     *Credentials // whose verdict this is; nil while none was tried
@@ -108,6 +115,9 @@ func (s *credential) accept(generation uint64, creds Credentials) (changed bool)
 	changed = s.state != StateAccepted
 	s.state, s.tried, s.settled = StateAccepted, &creds, generation
 	s.backoff, s.err, s.askHealth = backoff{}, nil, time.Time{}
+	if changed {
+		s.report(s.state)
+	}
 	return changed
 }
 
@@ -138,6 +148,9 @@ func (s *credential) fail(generation, newest uint64, creds *Credentials, state s
 		}
 	case *CredentialError:
 		err.Until = s.backoff.until
+	}
+	if changed {
+		s.report(s.state)
 	}
 	return changed
 }
@@ -213,7 +226,6 @@ func (c *Cache) settle(ctx context.Context, generation uint64, creds *Credential
 	}
 	if err == nil {
 		if c.credential.accept(generation, *creds) {
-			c.events.CredentialChanged(StateAccepted)
 			c.log.Info("upstream accepts the credential", zap.String("origin", c.origin), zap.String("account", creds.Username))
 		}
 		return
@@ -228,7 +240,6 @@ func (c *Cache) settle(ctx context.Context, generation uint64, creds *Credential
 	if !c.credential.fail(generation, c.generations.Load(), creds, state, err, time.Now()) {
 		return
 	}
-	c.events.CredentialChanged(state)
 	fields := []zap.Field{zap.String("origin", c.origin), zap.Error(err)}
 	if creds != nil {
 		fields = append(fields, zap.String("account", creds.Username))

@@ -137,11 +137,11 @@ func (c *Cache) realm(t *terms) (*url.URL, error) {
 	}
 	realm, err := url.Parse(t.realm)
 	if err == nil && realm.User == nil {
-		if sameOrigin(realm, c.registry) {
+		if SameOrigin(realm, c.registry) {
 			return realm, nil
 		}
 		for _, listed := range c.realms {
-			if sameOrigin(realm, listed) {
+			if SameOrigin(realm, listed) {
 				return realm, nil
 			}
 		}
@@ -149,8 +149,8 @@ func (c *Cache) realm(t *terms) (*url.URL, error) {
 	return nil, &RealmError{Upstream: c.origin, Realm: printable(t.realm)}
 }
 
-// sameOrigin compares scheme, host and port (RFC 6454 §5).
-func sameOrigin(a, b *url.URL) bool {
+// SameOrigin compares scheme, host and port (RFC 6454 §5).
+func SameOrigin(a, b *url.URL) bool {
 	return strings.EqualFold(a.Scheme, b.Scheme) &&
 		strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }

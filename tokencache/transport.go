@@ -46,7 +46,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // is made once.
 func (t *transport) roundTrip(req *http.Request) (resp *http.Response, sent bool, err error) {
 	c := t.cache
-	if !sameOrigin(req.URL, c.registry) {
+	if !SameOrigin(req.URL, c.registry) {
 		return nil, false, fmt.Errorf("tokencache: %s is not at %s, for which the credentials are", redact.URL(req.URL), c.origin)
 	}
 	began := c.generations.Load()

@@ -22,6 +22,7 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10 // podman's partial pulls send 18 kB of ranges
+	adminTimeout      = 30 * time.Second
 )
 
 // instance is one running Breakwater: what it listens on, and whom it asks.
@@ -35,8 +36,9 @@ type instance struct {
 	// password is read with the next token exchange.
 	watchEvery time.Duration
 
-	servers []*server
-	ready   atomic.Bool
+	servers   []*server
+	answering sync.WaitGroup // handlers
+	ready     atomic.Bool
 	// listening, if set, is called with the addresses once all are open.
 	listening func(*instance)
 }
@@ -49,18 +51,27 @@ type server struct {
 }
 
 func (i *instance) add(role, address string, handler http.Handler) {
-	faults, err := zap.NewStdLogAt(i.log.With(zap.String("listener", address)), zap.DebugLevel)
+	faults, err := zap.NewStdLogAt(i.log.With(zap.String("listener", address)), zap.WarnLevel)
 	if err != nil {
-		panic("the debug level is a level: " + err.Error())
+		panic("the level warn is a level: " + err.Error())
 	}
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.answering.Add(1)
+		defer i.answering.Done()
+		handler.ServeHTTP(w, r)
+	})
 	i.servers = append(i.servers, &server{role: role, Server: http.Server{
 		Addr:              address,
-		Handler:           handler,
+		Handler:           counted,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          faults, // what broken clients do is no news
+		ErrorLog:          faults, // a panic, or no more file descriptors
 	}})
+	if role == "admin" { // its answers are short, whoever asks
+		s := i.servers[len(i.servers)-1]
+		s.ReadTimeout, s.WriteTimeout = adminTimeout, adminTimeout
+	}
 }
 
 // addresses are where servers of that role listen, with the real port where the
@@ -86,8 +97,9 @@ func (i *instance) run(ctx context.Context) error {
 	watching.Go(func() { i.files.Run(background, i.watchEvery, i.reload) })
 
 	failed := make(chan error, len(i.servers))
+	var serving sync.WaitGroup
 	for _, s := range i.servers {
-		go func() { failed <- s.Serve(s.listener) }()
+		serving.Go(func() { failed <- s.Serve(s.listener) })
 	}
 	i.announce()
 	i.ready.Store(true)
@@ -100,6 +112,8 @@ func (i *instance) run(ctx context.Context) error {
 	}
 	i.ready.Store(false)
 	i.shutdown()
+	serving.Wait()
+	i.answering.Wait() // those that were cut have their line of the log to write
 	stop()
 	watching.Wait()
 	return errors.Join(err, i.upstream.Close())

@@ -19,6 +19,7 @@ import (
 // assemble builds one instance from its configuration. It is the only place
 // that knows every part; nothing is started and nothing asked of the network.
 func assemble(c config.Config, log *zap.Logger) (*instance, error) {
+	files := config.Watch(c.Files()) // before they are read below, so that no change falls between
 	counts := metrics.New(version)
 	origin := only(c.Upstreams)
 	client, err := newUpstream(origin, counts, log)
@@ -36,7 +37,7 @@ func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 		log:      log,
 		upstream: client,
 		origin:   origin,
-		files:    config.Watch(c.Files()),
+		files:    files,
 
 		watchEvery: 10 * time.Second,
 	}

@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"cmd/breakwater": {everything},
 
 	"config":         {"internal/redact"},
-	"metrics":        {"proxy"},
+	"metrics":        {"proxy", "tokencache"},
 	"proxy":          {"proxy/registry", "proxy/upstream", "tokencache", "internal/redact"},
 	"proxy/registry": {},
 	"proxy/upstream": {"tokencache", "proxy/registry", "internal/redact"},

@@ -41,8 +41,9 @@ func (v *visit) manifest(ctx context.Context, name string) (tag string, ok bool)
 		return "", false
 	}
 	defer drop(resp)
-	digest, kind := resp.Header.Get("Docker-Content-Digest"), resp.Header.Get("Content-Type")
-	if !registry.IsManifestType(kind) {
+	digest := resp.Header.Get("Docker-Content-Digest")
+	kind, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
+	if !ok {
 		v.Fail("manifest", fmt.Sprintf("%s:%s is %q, which is no manifest", name, tag, kind), "look at what stands between here and the registry")
 		return "", false
 	}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,14 +48,15 @@ func (b *bodyOfStep) Close() error {
 
 // refusal is what upstream's answer said in place of what was asked for.
 type refusal struct {
-	status        int
-	code, message string // of a registry error document; empty where there is none
+	status  int
+	code    registry.Code // of a registry error document; empty where there is none
+	message string
 }
 
 func (r refusal) String() string {
 	text := fmt.Sprintf("%d %s", r.status, http.StatusText(r.status))
 	if r.code != "" {
-		text += " " + r.code
+		text += " " + string(r.code)
 	}
 	if r.message != "" {
 		text += ": " + r.message
@@ -68,14 +68,8 @@ func (r refusal) String() string {
 // document, and closes the answer.
 func refusalOf(resp *http.Response) refusal {
 	defer drop(resp)
-	var document struct {
-		Errors []struct{ Code, Message string }
-	}
-	r := refusal{status: resp.StatusCode}
-	if json.NewDecoder(io.LimitReader(resp.Body, 16<<10)).Decode(&document) == nil && len(document.Errors) > 0 {
-		r.code, r.message = document.Errors[0].Code, document.Errors[0].Message
-	}
-	return r
+	code, message := registry.ReadError(resp.Body)
+	return refusal{resp.StatusCode, code, message}
 }
 
 // drop closes an answer whose body is not wanted; a short rest is read, so that

@@ -20,14 +20,15 @@ const (
 // included.
 const ManifestTypes = TypeOCIManifest + ", " + TypeOCIIndex + ", " + TypeDockerManifest + ", " + TypeDockerList
 
-// IsManifestType tells whether a Content-Type is one of the four; parameters
-// are ignored.
-func IsManifestType(contentType string) bool {
-	switch mediaType(contentType) {
+// ManifestType returns the type that a Content-Type names, without parameters and
+// in lower case, and whether it is one of the four.
+func ManifestType(contentType string) (string, bool) {
+	named := mediaType(contentType)
+	switch named {
 	case TypeOCIManifest, TypeOCIIndex, TypeDockerManifest, TypeDockerList:
-		return true
+		return named, true
 	}
-	return false
+	return named, false
 }
 
 // Accepts tells whether a manifest of the given media type may be the answer to

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"strings"
 	"testing"
 
 	"breakwater/proxy/registry"
@@ -35,7 +36,7 @@ func TestAccepts(t *testing.T) {
 	}
 }
 
-func TestIsManifestType(t *testing.T) {
+func TestManifestType(t *testing.T) {
 	for contentType, want := range map[string]bool{
 		registry.TypeDockerManifest:               true,
 		registry.TypeOCIIndex + "; charset=utf-8": true,
@@ -44,8 +45,8 @@ func TestIsManifestType(t *testing.T) {
 		"":                 false,
 		"application/vnd.docker.distribution.manifest.v1+prettyjws": false,
 	} {
-		if got := registry.IsManifestType(contentType); got != want {
-			t.Errorf("IsManifestType(%q) = %t", contentType, got)
+		if name, got := registry.ManifestType(contentType); got != want || strings.Contains(name, ";") {
+			t.Errorf("ManifestType(%q) = %q, %t", contentType, name, got)
 		}
 	}
 }

@@ -3,8 +3,11 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
 )
 
 // Code is a registry error code: the distribution spec's table "Error Codes",
@@ -87,4 +90,36 @@ func (e *Error) Header(h http.Header) {
 	if e.Status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET, HEAD")
 	}
+}
+
+// ReadError reads the first entry of a registry error document, shortened and
+// without control characters. Both parts are empty where there is none, as in a
+// gateway's HTML. The caller bounds the time that body may take.
+func ReadError(body io.Reader) (Code, string) {
+	const most = 16 << 10
+	var document struct {
+		Errors []struct {
+			Code    Code
+			Message string
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(body, most))
+	if err != nil || json.Unmarshal(text, &document) != nil || len(document.Errors) == 0 {
+		return "", ""
+	}
+	first := document.Errors[0]
+	return Code(printable(string(first.Code), 64)), printable(first.Message, 512)
+}
+
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }

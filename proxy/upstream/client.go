@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,19 +15,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// What a pull may wait for.
-const (
-	// HeaderBudget is for token, queue, retries and redirects together. Docker
-	// gives a mirror's ping 15 s, the shortest patience of all clients.
-	HeaderBudget = 12 * time.Second
-	// BodyIdle is how long a body may stand still before it is given up.
-	BodyIdle = 60 * time.Second
-)
+// BodyIdle is how long a body may stand still before it is given up.
+const BodyIdle = 60 * time.Second
 
 // Events are what a Client tells metrics of.
 type Events interface {
-	// UpstreamAnswered counts one request as upstream saw it, redirects
-	// followed. status is 0 when no answer came.
+	// UpstreamAnswered counts one request that was sent, redirects followed.
+	// status is 0 when no answer came.
 	UpstreamAnswered(upstream, kind string, status int, took time.Duration)
 	// TokenExchanged and CredentialChanged are those of [tokencache.Events].
 	TokenExchanged(upstream, result string, took time.Duration)
@@ -111,6 +104,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Events.CredentialChanged(o.Name, tokencache.StateUnknown)
 	c.tokens = tokens
 	c.controlAuth, c.bodiesAuth = tokens.Transport(c.control), tokens.Transport(c.bodies)
 	return c, nil
@@ -189,17 +183,12 @@ type reading struct {
 // RoundTrip implements [http.RoundTripper] for a GET or HEAD of upstream.
 func (r reading) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(tokencache.WithScope(req.Context(), r.scopes...))
-	late := time.AfterFunc(HeaderBudget, func() { cancel(budgetError{HeaderBudget}) })
 	req = req.WithContext(ctx)
-
 	resp, err := retry(ctx, func() (*http.Response, error) { return r.attempt(req) })
-	if !late.Stop() && err == nil {
-		// The budget ran out while the headers came in: the body is lost already.
-		_ = resp.Body.Close()
-		err = context.Cause(ctx)
-	}
 	if err != nil {
-		err = r.client.explain(ctx, err)
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // why the caller gave up, in place of what that did to the connection
+		}
 		cancel(err)
 		return nil, err
 	}
@@ -217,22 +206,13 @@ func (r reading) attempt(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		resp, err = r.client.follow(req, r.kind, resp)
 	}
-	status := 0
-	if err == nil {
-		status = resp.StatusCode
+	switch {
+	case err == nil:
+		r.client.events.UpstreamAnswered(r.client.name, r.kind.String(), resp.StatusCode, time.Since(began))
+	case !tokensFault(err) && context.Cause(req.Context()) != context.Canceled:
+		r.client.events.UpstreamAnswered(r.client.name, r.kind.String(), 0, time.Since(began))
 	}
-	r.client.events.UpstreamAnswered(r.client.name, r.kind.String(), status, time.Since(began))
+	// What was never sent, for want of a token, or was taken back by a client that
+	// left, is no silence of upstream.
 	return resp, err
-}
-
-// explain replaces what a context's end made of an error by the reason for it.
-func (c *Client) explain(ctx context.Context, err error) error {
-	switch cause := context.Cause(ctx); {
-	case cause == nil:
-		return err
-	case errors.As(cause, new(budgetError)):
-		return &UnreachableError{c.name, cause}
-	default:
-		return cause // the client left
-	}
 }

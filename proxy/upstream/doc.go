@@ -1,9 +1,7 @@
 // Package upstream sends requests to one registry, Harbor above all, and brings
 // its answers back. What it adds to a bare http.Transport, from the outside in:
 //
-//   - a header budget (client.go): token, queue, retries and redirects together
-//     get a few seconds until the answer's headers are there; a body that moves
-//     has no limit, one that stands still is given up;
+//   - a body that moves has no limit, one that stands still is given up (body.go);
 //   - retry of reads that met a passing fault (retry.go);
 //   - redirects of blobs followed by us, not shown to clients (redirect.go), by
 //     a transport that carries no credentials and dials no private address that

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// UnreachableError says that no answer came: refused, reset, not resolved, TLS
-// failed, or the header budget ran out.
+// UnreachableError says that no answer came: refused, reset, not resolved, or TLS
+// failed.
 type UnreachableError struct {
 	Upstream string
 	Err      error
@@ -49,13 +49,6 @@ type RedirectError struct {
 
 func (e *RedirectError) Error() string {
 	return fmt.Sprintf("upstream %s redirects to %s: %s", e.Upstream, e.Target, e.Reason)
-}
-
-// budgetError is the cause of a context that ended because headers were late.
-type budgetError struct{ budget time.Duration }
-
-func (e budgetError) Error() string {
-	return fmt.Sprintf("no headers within %s, for token, queue, retries and redirects together", e.budget)
 }
 
 // stalledError is the cause of a context that ended because a body stood still.

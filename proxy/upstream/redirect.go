@@ -8,6 +8,7 @@ import (
 
 	"breakwater/internal/redact"
 	"breakwater/proxy/registry"
+	"breakwater/tokencache"
 )
 
 // maxHops is how many redirects are followed for one request.
@@ -37,7 +38,7 @@ func (c *Client) follow(req *http.Request, kind registry.Kind, resp *http.Respon
 		case at.Scheme == "https" && location.Scheme == "http":
 			return nil, refuse("https must not lead to http")
 		}
-		elsewhere = elsewhere || !c.owns(location)
+		elsewhere = elsewhere || !tokencache.SameOrigin(location, c.url)
 		if elsewhere && kind != registry.KindBlob {
 			return nil, refuse("only blobs may come from another host")
 		}
@@ -59,11 +60,6 @@ func redirects(resp *http.Response) bool {
 		return true
 	}
 	return false
-}
-
-// owns tells whether u has upstream's scheme, host and port.
-func (c *Client) owns(u *url.URL) bool {
-	return u.Scheme == c.url.Scheme && u.Host == c.url.Host
 }
 
 func (c *Client) hop(req *http.Request, kind registry.Kind, to *url.URL, elsewhere bool) (*http.Response, error) {

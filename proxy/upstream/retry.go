@@ -51,21 +51,23 @@ func passing(resp *http.Response, err error) bool {
 		}
 		return false
 	}
-	var (
-		credential *tokencache.CredentialError
-		grant      *tokencache.NoGrantError
-		realm      *tokencache.RealmError
-		redirect   *RedirectError
-	)
+	var redirect *RedirectError
 	switch {
-	case backoff(err) > longestPause:
-		return false
-	case errors.As(err, &credential), errors.As(err, &grant), errors.As(err, &realm):
+	case errors.As(err, new(*tokencache.UnavailableError)):
+		return backoff(err) <= longestPause
+	case tokensFault(err), errors.Is(err, ErrSwitched):
 		return false
 	case errors.As(err, &redirect):
 		return redirect.passing
 	}
 	return true
+}
+
+// tokensFault tells errors for which nothing was sent, because there was no
+// token for it.
+func tokensFault(err error) bool {
+	return errors.As(err, new(*tokencache.CredentialError)) || errors.As(err, new(*tokencache.NoGrantError)) ||
+		errors.As(err, new(*tokencache.RealmError)) || errors.As(err, new(*tokencache.UnavailableError))
 }
 
 // backoff is how long no token will be asked for, 0 when err is about something

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,7 +22,10 @@ const (
 
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 5 * time.Second
-	idleConnTimeout  = 60 * time.Second // below the 75 s after which nginx closes one
+	// A peer that vanished without a word must not be waited for until TCP gives
+	// up: HTTP/2 would send every request into the one dead connection.
+	pingAfter, pingTimeout = 3 * time.Second, 2 * time.Second
+	idleConnTimeout        = 60 * time.Second // below the 75 s after which nginx closes one
 
 	// maxHeaderBytes bounds an answer's header, a token in it included.
 	maxHeaderBytes = 64 << 10
@@ -40,9 +44,19 @@ func newTransport(config *tls.Config, build func(*tls.Config) *http.Transport) *
 	return t
 }
 
+// ErrSwitched is the error for a 101 (RFC 9110 §15.2.2), which nobody asked for.
+// The connection is closed: net/http would hand it over raw, beyond the reach of
+// any context.
+var ErrSwitched = errors.New("it wants to switch protocols, which nobody asked for")
+
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.current.Load().RoundTrip(req)
+	resp, err := t.current.Load().RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close()
+		return nil, ErrSwitched
+	}
+	return resp, err
 }
 
 // named is a transport whose errors say which upstream gave no answer, and what
@@ -76,13 +90,15 @@ type dialControl func(network, address string, conn syscall.RawConn) error
 
 func builder(conns int, proxy proxyFunc, control dialControl) func(*tls.Config) *http.Transport {
 	return func(config *tls.Config) *http.Transport {
-		dialer := &net.Dialer{Timeout: dialTimeout, Control: control}
+		dialer := &net.Dialer{Timeout: dialTimeout, Control: control,
+			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}}
 		return &http.Transport{
 			Proxy:                  proxy,
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        config.Clone(),
 			TLSHandshakeTimeout:    handshakeTimeout,
 			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 			MaxConnsPerHost:        conns,
 			MaxIdleConnsPerHost:    conns / 4,
 			IdleConnTimeout:        idleConnTimeout,
