@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"net/url"
+	"os"
 	"slices"
 )
 
@@ -15,6 +17,26 @@ import (
 func (c Config) validateFiles(r *report) {
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		c.Upstreams[name].validateFiles(r, join("upstreams", name))
+	}
+	for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		validateProxy(r, variable)
+	}
+}
+
+// validateProxy refuses a proxy that net/http would pass over in silence. The
+// value is not shown: it may hold a password.
+func validateProxy(r *report, variable string) {
+	value := os.Getenv(variable)
+	if value == "" {
+		return
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" { // "host:port" is meant as http
+		u, err = url.Parse("http://" + value)
+	}
+	if err != nil || u.Hostname() == "" {
+		r.problem(variable, "in the environment is not the address of a proxy, and nothing would go through it",
+			"write http://host:port, with percent-encoding in a password, or unset it")
 	}
 }
 

@@ -38,8 +38,8 @@ func (f *Flags) Declare(on interface {
 	on.StringVar(&f.PasswordFile, "password-file", "", "file with the account's password (default: the password is in $"+passwordVariable+")")
 	on.StringVar(&f.Listen, "listen", string(usual.Listeners[0].Address), "address on which the registry is served")
 	on.StringVar(&f.AdminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
-	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache; empty for none")
-	on.StringVar(&f.MaxSize, "max-size", usual.Cache.MaxSize.String(), "size that the cache may grow to")
+	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache; empty for none (not used yet)")
+	on.StringVar(&f.MaxSize, "max-size", usual.Cache.MaxSize.String(), "size that the cache may grow to (not used yet)")
 }
 
 // FromFlags builds what a file would say with the same values and checks it as

@@ -41,8 +41,9 @@ type Metrics struct {
 	credential       *prometheus.GaugeVec
 }
 
-// New returns Metrics with a registry of their own.
-func New(version string) *Metrics {
+// New returns Metrics with a registry of their own. What is alerted on begins at 0
+// for each upstream: a first event is a rise only from something.
+func New(version string, upstreams ...string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: counter("requests_total", "Requests answered to clients, by how they ended. Status 499: the client left first.",
@@ -67,6 +68,11 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches,
 		m.exchanges, m.exchangeDuration, m.credential, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, upstream := range upstreams {
+		for _, kind := range []string{"manifest", "blob"} {
+			m.mismatches.WithLabelValues(upstream, kind)
+		}
+	}
 	return m
 }
 

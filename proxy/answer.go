@@ -19,7 +19,7 @@ func (x *exchange) answer(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		return x.refusalOf(resp)
 	}
-	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+	if encoding := strings.Join(resp.Header.Values("Content-Encoding"), ","); encoding != "" && encoding != "identity" {
 		return x.badAnswer(resp, "content in the encoding %.20q, though identity was asked for", encoding)
 	}
 	header := http.Header{"X-Content-Type-Options": {"nosniff"}}
@@ -73,19 +73,16 @@ func content(h http.Header, d digest.Digest, mediaType string) {
 
 func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 
-// notModified answers 304 where the client's If-None-Match names what it would
-// get (RFC 9110 §13.1.2, weak comparison).
+// notModified makes a 304 of an answer.
 func (x *exchange) notModified(resp *http.Response, h http.Header) {
-	if !x.matches(h.Get("Etag")) {
-		return
-	}
 	_ = resp.Body.Close()
 	resp.Body, resp.ContentLength = http.NoBody, 0
 	resp.StatusCode = http.StatusNotModified
 	h.Del("Content-Length")
 }
 
-// matches tells whether If-None-Match names what the client would get.
+// matches tells whether the client's If-None-Match names what it would get (RFC
+// 9110 §13.1.2, weak comparison).
 func (x *exchange) matches(current string) bool {
 	for _, field := range x.r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(field, ",") {

@@ -2,8 +2,9 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
+	"mime"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -19,16 +20,13 @@ func (x *exchange) blob(resp *http.Response, h http.Header) error {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	switch {
+	case x.matches(h.Get("Etag")):
+		x.notModified(resp, h)
 	case resp.StatusCode == http.StatusPartialContent:
-		if err := x.partial(resp, h); err != nil {
-			return err
-		}
+		return x.partial(resp, h)
 	case x.r.Method == http.MethodGet:
-		if err := x.whole(resp); err != nil {
-			return err
-		}
+		return x.whole(resp)
 	}
-	x.notModified(resp, h)
 	return nil
 }
 
@@ -38,30 +36,39 @@ func (x *exchange) rangeAsked() bool {
 	return asked && x.request.Kind == registry.KindBlob
 }
 
-// oneRange is a satisfied Content-Range (RFC 9110 §14.4).
-var oneRange = regexp.MustCompile(`^bytes \d+-\d+/(?:\d+|\*)$`)
-
-// partial hands on a 206 (RFC 9110 §15.3.7) as it is: some of a blob's bytes
-// cannot be verified.
+// partial hands on a 206 (RFC 9110 §15.3.7) that is of the form that was asked
+// for. What it holds cannot be verified: some of a blob's bytes have no digest.
 func (x *exchange) partial(resp *http.Response, h http.Header) error {
-	if !x.rangeAsked() {
+	asked, ok := x.ranges()
+	if !ok {
 		return x.badAnswer(resp, "a part of the blob, though no range was asked for")
 	}
-	if mediaType := resp.Header.Get("Content-Type"); strings.HasPrefix(mediaType, "multipart/byteranges") {
-		h.Set("Content-Type", mediaType)
+	mediaType, parameters, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err == nil && mediaType == "multipart/byteranges" {
+		h.Set("Content-Type", mime.FormatMediaType(mediaType, map[string]string{"boundary": parameters["boundary"]}))
 		return nil
 	}
-	contentRange := resp.Header.Get("Content-Range")
-	if !oneRange.MatchString(contentRange) {
-		return x.badAnswer(resp, "%.60q as a Content-Range", contentRange)
+	said := resp.Header.Get("Content-Range")
+	var first, last, size int64
+	if n, err := fmt.Sscanf(said, "bytes %d-%d/%d", &first, &last, &size); n != 3 || err != nil ||
+		first < 0 || first > last || last >= size || resp.ContentLength >= 0 && resp.ContentLength != last-first+1 {
+		return x.badAnswer(resp, "%.60q as a Content-Range for %d bytes", said, resp.ContentLength)
 	}
-	h.Set("Content-Range", contentRange)
+	var from int64
+	if n, _ := fmt.Sscanf(asked, "bytes=%d", &from); n == 1 && from >= 0 && !strings.Contains(asked, ",") && from != first {
+		return x.badAnswer(resp, "%.60q as a Content-Range for %.60q", said, asked)
+	}
+	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, size))
 	return nil
 }
 
 // whole has the blob hashed on its way. A small one is verified before the
 // header goes out, so that its client gets a plain 502 where it is wrong.
 func (x *exchange) whole(resp *http.Response) error {
+	if resp.ContentLength < 0 && !x.r.ProtoAtLeast(1, 1) {
+		return registry.Errorf(http.StatusHTTPVersionNotSupported, registry.CodeUnsupported,
+			"upstream does not say how long this blob is: ask by HTTP/1.1, in which an end can be told from a break")
+	}
 	checked := withhold(resp.Body, x.request.Digest)
 	resp.Body = checked
 	err := checked.begin()

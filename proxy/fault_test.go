@@ -236,6 +236,19 @@ func TestEvilUpstream(t *testing.T) {
 		"a 416 nobody asked for": {"GET " + blobPath, 502, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 		}},
+		"a list without end": {"GET /v2/a/tags/list", 502, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		}},
+		"two encodings": {"GET /v2/a/tags/list", 502, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Encoding"] = []string{"identity", "gzip"}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, "{}")
+		}},
 		"a range nobody asked for": {"GET " + blobPath, 502, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-3/19")
 			w.WriteHeader(http.StatusPartialContent)
@@ -282,6 +295,53 @@ func TestEvilUpstream(t *testing.T) {
 				t.Errorf("%v %q", a.Header, a.body)
 			}
 		})
+	}
+}
+
+// A 206 must be of the form that was asked for.
+func TestPartsThatLie(t *testing.T) {
+	blob := []byte("the bytes of a blob")
+	path := "/v2/a/blobs/" + digest.FromBytes(blob).String()
+	for answer, want := range map[string]int{
+		"bytes 1-4/19": 206, "bytes 0-3/19": 502, "bytes 4-1/19": 502, "bytes 1-4/3": 502, "bytes 1-5/19": 502, "bytes 1-4/*": 502,
+		"bytes 1-4/19; evil": 206, "lines 1-4/19": 502, "": 502,
+	} {
+		w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/" {
+				return
+			}
+			rw.Header().Set("Content-Range", answer)
+			rw.WriteHeader(http.StatusPartialContent)
+			_, _ = rw.Write(blob[1:5])
+		}))
+		if a := w.get(want, "GET "+path, "Range: bytes=1-4"); want == 206 && a.Header.Get("Content-Range") != "bytes 1-4/19" {
+			t.Errorf("%q: Content-Range %q", answer, a.Header.Get("Content-Range"))
+		}
+	}
+}
+
+// An HTTP/1.0 client cannot tell the end of a body from a break, unless it was
+// told a length.
+func TestOldClientGetsNoBlobOfUnknownLength(t *testing.T) {
+	blob := []byte("the bytes of a blob")
+	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			_ = http.NewResponseController(rw).Flush() // chunked
+			_, _ = rw.Write(blob)
+		}
+	}))
+	path := "/v2/a/blobs/" + digest.FromBytes(blob).String()
+	w.get(200, "GET "+path)
+	conn, err := textproto.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.PrintfLine("GET %s HTTP/1.0\r\n", path); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := conn.ReadLine(); err != nil || !strings.Contains(line, " 505 ") {
+		t.Errorf("the first line is %q, %v", line, err)
 	}
 }
 

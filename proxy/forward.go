@@ -55,6 +55,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	case registry.KindReferrers:
 		header.Set("Accept", registry.TypeOCIIndex)
 	case registry.KindBlob:
+		if x.matches(etag(x.request.Digest)) {
+			pr.Out.Method = http.MethodHead // the client has the bytes, and asks whether it may keep them
+		}
 		if ranges, ok := x.ranges(); ok {
 			header.Set("Range", ranges)
 		}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"net/http"
@@ -30,6 +31,15 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" && mediaType != registry.TypeOCIIndex {
 		return x.badAnswer(resp, "a list of the type %.60q", resp.Header.Get("Content-Type"))
+	}
+	if resp.Request.Method != http.MethodHead {
+		// Whole, so that a slow client does not hold one of the few connections
+		// that tokens and manifests need.
+		body, err := x.readDocument(resp)
+		if err != nil {
+			return err
+		}
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	h.Set("Content-Type", mediaType)
 	if resp.ContentLength >= 0 {

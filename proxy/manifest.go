@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,9 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// maxManifest is the size in bytes that the distribution spec ("Pushing
-// Manifests") has every registry accept; larger ones are refused.
-const maxManifest = 4 << 20
+// maxDocument is the size in bytes up to which manifests and lists are read:
+// what the distribution spec ("Pushing Manifests") has every registry accept.
+const maxDocument = 4 << 20
 
 // manifest answers end-3. GET and HEAD agree in type, length and digest.
 func (x *exchange) manifest(resp *http.Response, h http.Header) error {
@@ -52,7 +53,9 @@ func (x *exchange) manifest(resp *http.Response, h http.Header) error {
 	if length >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
-	x.notModified(resp, h)
+	if x.matches(h.Get("Etag")) {
+		x.notModified(resp, h)
+	}
 	return nil
 }
 
@@ -69,15 +72,23 @@ func (x *exchange) promisedDigest(resp *http.Response) (digest.Digest, error) {
 	return d, nil
 }
 
-func (x *exchange) readManifest(resp *http.Response, mediaType string) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
+// readDocument reads a manifest or a list whole, within the header budget.
+func (x *exchange) readDocument(resp *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	_ = resp.Body.Close()
 	switch {
 	case err != nil:
-		return nil, registry.Errorf(http.StatusServiceUnavailable, registry.CodeUnavailable,
-			"upstream %s broke off in the middle of the manifest: try again", x.Upstream.Name()).Because(err)
-	case len(body) > maxManifest:
-		return nil, x.badAnswer(resp, "a manifest of more than %d bytes", maxManifest)
+		return nil, x.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", err))
+	case len(body) > maxDocument:
+		return nil, x.badAnswer(resp, "more than %d bytes of it; a list can be asked for in parts, with n", maxDocument)
+	}
+	return body, nil
+}
+
+func (x *exchange) readManifest(resp *http.Response, mediaType string) ([]byte, error) {
+	body, err := x.readDocument(resp)
+	if err != nil {
+		return nil, err
 	}
 	var says struct {
 		MediaType string `json:"mediaType"`

@@ -111,9 +111,9 @@ func (x *exchange) refusalOf(resp *http.Response) error {
 	cause := fmt.Errorf("upstream answered %d %s: %s", resp.StatusCode, code, message)
 	passOn := func(status int, code registry.Code) error {
 		if message == "" {
-			message = "upstream " + x.Upstream.Name() + " says so"
+			message = fmt.Sprintf("upstream %s answered %d", x.Upstream.Name(), resp.StatusCode)
 		}
-		return registry.Errorf(status, code, "%s", message).Because(cause)
+		return registry.Errorf(status, code, "%s", message) // upstream's own words, which are the cause as well
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusUnauthorized:

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -81,6 +82,17 @@ func TestDatabaseDown(t *testing.T) {
 	}
 	w.harbor.SetDown(harbortest.Database, false)
 	w.eventually("GET /v2/team-a/app/manifests/1.0")
+}
+
+// What the token service refuses to say of one project closes no other's door.
+func TestOneScopesFaultIsItsOwn(t *testing.T) {
+	w := newWorld(t, account)
+	w.warm("team-a/app")
+	w.harbor.AddFault(harbortest.Fault{Status: 403, Match: func(r *http.Request) bool {
+		return harbortest.Tokens(r) && strings.Contains(r.URL.RawQuery, "poison")
+	}})
+	w.refused(503, "UNAVAILABLE", "GET /v2/poison/x/tags/list")
+	w.get(200, "GET /v2/team-b/secret/manifests/1.0")
 }
 
 // eventually asks until the answer is 200: a back-off has to end first.

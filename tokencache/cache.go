@@ -168,9 +168,7 @@ func (c *Cache) obtain(q question, after uint64) func(context.Context) (*token, 
 		defer done()
 		generation := c.generations.Add(1)
 		got, err := c.judged(ctx, q, creds)
-		// Where tokens are the rule, the registry that cannot say whether it takes
-		// Basic for its catalog says nothing of the token service.
-		if aside := q.key == basicKey && q.terms.scheme == schemeBearer; !aside || !errors.As(err, new(*UnavailableError)) {
+		if !c.aside(q, creds, err) {
 			c.settle(ctx, generation, &creds, err)
 		}
 		if err != nil {
@@ -179,4 +177,17 @@ func (c *Cache) obtain(q question, after uint64) func(context.Context) (*token, 
 		c.tokens.put(q, got)
 		return got, nil
 	}
+}
+
+// aside tells failures that say nothing of the identity as a whole, so that one
+// question of one client does not close the door for all: a registry that cannot
+// tell just now whether it takes Basic for its catalog, where tokens are the
+// rule; and a token service that refuses to speak of one scope to an account that
+// it accepted before.
+func (c *Cache) aside(q question, creds Credentials, err error) bool {
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) {
+		return false
+	}
+	return q.key == basicKey && q.terms.scheme == schemeBearer || unavailable.scoped && c.credential.proven(creds)
 }

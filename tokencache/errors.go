@@ -67,6 +67,7 @@ type UnavailableError struct {
 
 	ill       bool // upstream's health says so, so health may say when it ends
 	misplaced bool // what answered is no token service: the realm may have moved
+	scoped    bool // a 4xx: it may be about this one scope
 }
 
 func (e *UnavailableError) Error() string {

@@ -22,6 +22,9 @@ const (
 	// A token is not used in the last tenth of its life, 30 s at most: it must
 	// still be good when the request that carries it arrives.
 	longestMargin = 30 * time.Second
+	// longestToken bounds what is kept for each of many keys. Harbor's nginx takes
+	// some 8 kB of Authorization, others up to 32.
+	longestToken = 32 << 10
 )
 
 // Results of one token exchange, as [Events] reports them.
@@ -130,6 +133,9 @@ func (c *Cache) read(got *answer, creds Credentials) (*token, error) {
 		err := c.unavailable("the token service's answer holds no token")
 		err.misplaced = true
 		return nil, err
+	}
+	if len(value) > longestToken {
+		return nil, c.unavailable("the token service's token has %d bytes: no registry takes so long a header", len(value))
 	}
 	life, now := reply.ExpiresIn.life(), time.Now()
 	usable := life - min(life/10, longestMargin)

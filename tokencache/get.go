@@ -96,7 +96,7 @@ func (c *Cache) unexpected(got *answer, question string) *UnavailableError {
 		err.Reason += "; redirects are not followed here"
 		err.misplaced = true
 	case got.status < 500 && got.status != http.StatusTooManyRequests:
-		err.misplaced = true
+		err.misplaced, err.scoped = true, true
 	}
 	return err
 }

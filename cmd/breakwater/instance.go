@@ -116,8 +116,12 @@ func (i *instance) run(ctx context.Context) error {
 	i.answering.Wait() // those that were cut have their line of the log to write
 	stop()
 	watching.Wait()
+	i.log.Info("stopped")
 	return errors.Join(err, i.upstream.Close())
 }
+
+// where an operator sets the address of each role.
+var where = map[string]string{"registry": "listeners[].address, --listen", "admin": "admin.address, --admin-listen"}
 
 // listen opens every address before one is served, so that a port in use is
 // found before a client is.
@@ -128,7 +132,7 @@ func (i *instance) listen() error {
 			for _, open := range i.servers[:n] {
 				_ = open.listener.Close() // the error that matters is the one above
 			}
-			return fmt.Errorf("cannot listen for %s: %w", s.role, err)
+			return fmt.Errorf("cannot listen for %s: %w; stop what listens there, or choose another address (%s)", s.role, err, where[s.role])
 		}
 		s.listener = listener
 	}

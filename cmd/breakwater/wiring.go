@@ -20,8 +20,8 @@ import (
 // that knows every part; nothing is started and nothing asked of the network.
 func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 	files := config.Watch(c.Files()) // before they are read below, so that no change falls between
-	counts := metrics.New(version)
 	origin := only(c.Upstreams)
+	counts := metrics.New(version, origin.Name)
 	client, err := newUpstream(origin, counts, log)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"breakwater/proxy/registry"
 	"breakwater/tokencache"
@@ -81,6 +82,9 @@ func (v *visit) noPull(c candidate) {
 		place = "project " + registry.Project(c.name)
 	}
 	todo := "give the account pull on " + place + ", or leave the repository out"
+	if host := registry.Project(c.name); strings.Contains(host, ".") {
+		todo += "; if " + host + " is a host, leave it out of the name"
+	}
 	if v.Account == "" {
 		todo = "set username and password_file of an account that has it"
 	}

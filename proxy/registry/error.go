@@ -113,7 +113,10 @@ func ReadError(body io.Reader) (Code, string) {
 
 func printable(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r):
 			return -1
 		}
 		return r

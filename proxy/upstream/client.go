@@ -92,10 +92,10 @@ func New(o Options) (*Client, error) {
 		}
 		return nil
 	}
-	c.control = named{newTransport(o.TLS, builder(controlConns, o.Proxy, nil)), o.Name}
-	c.bodies = named{newTransport(o.TLS, builder(bodyConns, o.Proxy, nil)), o.Name}
-	c.direct = newTransport(withoutCertificate(o.TLS), builder(bodyConns, nil, guarded))
-	c.proxied = newTransport(withoutCertificate(o.TLS), builder(bodyConns, o.Proxy, nil))
+	c.control = named{newTransport(o.TLS, builder(controlConns, true, o.Proxy, nil)), o.Name}
+	c.bodies = named{newTransport(o.TLS, builder(bodyConns, false, o.Proxy, nil)), o.Name}
+	c.direct = newTransport(withoutCertificate(o.TLS), builder(bodyConns, false, nil, guarded))
+	c.proxied = newTransport(withoutCertificate(o.TLS), builder(bodyConns, false, o.Proxy, nil))
 
 	tokens, err := tokencache.New(tokencache.Options{
 		Registry: o.URL, Credentials: o.Credentials, TokenURL: o.TokenURL, Realms: o.Realms,

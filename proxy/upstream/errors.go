@@ -20,7 +20,7 @@ func (e *UnreachableError) Error() string {
 		name    x509.HostnameError
 		expired x509.CertificateInvalidError
 	)
-	hint := ""
+	hint := " (breakwater check says how far the way there is open)"
 	switch {
 	case errors.As(e.Err, &unknown):
 		hint = " (set ca_file to the authority that signed its certificate)"

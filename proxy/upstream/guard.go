@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -23,11 +25,13 @@ var never = []netip.Prefix{
 // inside are networks that are followed into only when the configuration lists
 // them, besides what [netip.Addr] itself calls private or loopback.
 var inside = []netip.Prefix{
-	netip.MustParsePrefix("100.64.0.0/10"), // shared address space, RFC 6598
-	netip.MustParsePrefix("192.0.0.0/24"),  // IETF protocol assignments, RFC 6890
-	netip.MustParsePrefix("198.18.0.0/15"), // benchmarking, RFC 2544
-	netip.MustParsePrefix("64:ff9b::/96"),  // NAT64 leads to any IPv4 address, RFC 6052
-	netip.MustParsePrefix("2002::/16"),     // so does 6to4, RFC 3056
+	netip.MustParsePrefix("100.64.0.0/10"),  // shared address space, RFC 6598
+	netip.MustParsePrefix("192.0.0.0/24"),   // IETF protocol assignments, RFC 6890
+	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarking, RFC 2544
+	netip.MustParsePrefix("64:ff9b::/96"),   // NAT64 leads to any IPv4 address, RFC 6052
+	netip.MustParsePrefix("64:ff9b:1::/48"), // the same for local use, RFC 8215
+	netip.MustParsePrefix("240.0.0.0/4"),    // reserved, RFC 1112
+	netip.MustParsePrefix("2002::/16"),      // so does 6to4, RFC 3056
 }
 
 // guard decides where the redirect of a body may lead.
@@ -53,6 +57,26 @@ func (g guard) check(ip netip.Addr) error {
 		return nil
 	case ip.IsPrivate() || ip.IsLoopback() || slices.ContainsFunc(inside, contains):
 		return fmt.Errorf("a redirect leads to the private address %s: list its network under redirects if Harbor's storage is there", ip)
+	}
+	return nil
+}
+
+// name judges a host that somebody else, an egress proxy, will resolve: only what
+// is plain from the name itself can be known here.
+func (g guard) name(host string) error {
+	host = strings.ToLower(strings.TrimRight(host, "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return g.check(ip)
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	switch {
+	case last == "localhost":
+		return g.check(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	case host == "metadata.google.internal" || host == "metadata":
+		return errors.New("a redirect leads to a metadata service: refused")
+	case last == "" || last[0] >= '0' && last[0] <= '9':
+		// "0x7f.1", "2130706433": resolvers read addresses in more ways than one.
+		return errors.New("a redirect leads to a host that is neither a name nor a whole address: refused")
 	}
 	return nil
 }

@@ -40,6 +40,16 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%s, listed: allowed = %t", address, got)
 		}
 	}
+	for host, want := range map[string]bool{
+		"storage.example.com": true, "s3.eu-1.example.com.": true, "93.184.216.34": true,
+		"169.254.169.254": false, "169.254.169.254.": false, "0xa9fea9fe": false, "2852039166": false, "169.254.43518": false,
+		"127.1": false, "localhost": false, "LOCALHOST.": false, "x.localhost": false, "metadata.google.internal.": false, "": false, ".": false,
+		"64:ff9b:1::a9fe:a9fe": false, "240.0.0.1": false,
+	} {
+		if got := (guard{}).name(host) == nil; got != want {
+			t.Errorf("%q through an egress proxy: allowed = %t", host, got)
+		}
+	}
 	if (guard{}).dial("tcp", "no address", nil) == nil {
 		t.Error("what is no address was allowed")
 	}

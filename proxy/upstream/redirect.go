@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 
 	"breakwater/internal/redact"
@@ -90,10 +89,8 @@ func (c *Client) storage(req *http.Request) (*http.Response, error) {
 	if err != nil || proxy == nil {
 		return c.direct.RoundTrip(req)
 	}
-	if ip, err := netip.ParseAddr(req.URL.Hostname()); err == nil {
-		if err := c.guard.check(ip); err != nil {
-			return nil, refusedDial{err}
-		}
+	if err := c.guard.name(req.URL.Hostname()); err != nil {
+		return nil, refusedDial{err}
 	}
 	return c.proxied.RoundTrip(req)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -52,11 +54,23 @@ var ErrSwitched = errors.New("it wants to switch protocols, which nobody asked f
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.current.Load().RoundTrip(req)
-	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+	if err != nil {
+		return nil, withoutContent(err)
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
 		_ = resp.Body.Close()
 		return nil, ErrSwitched
 	}
-	return resp, err
+	return resp, nil
+}
+
+// withoutContent replaces the errors in which net/http quotes what it received:
+// a header that does not parse may hold a token all the same.
+func withoutContent(err error) error {
+	if errors.As(err, new(textproto.ProtocolError)) || strings.Contains(err.Error(), "malformed") {
+		return errors.New("its answer is not HTTP: a line of it cannot be parsed")
+	}
+	return err
 }
 
 // named is a transport whose errors say which upstream gave no answer, and what
@@ -88,7 +102,10 @@ type proxyFunc func(*http.Request) (*url.URL, error)
 // dialControl looks at an address after name resolution, before the connection.
 type dialControl func(network, address string, conn syscall.RawConn) error
 
-func builder(conns int, proxy proxyFunc, control dialControl) func(*tls.Config) *http.Transport {
+// builder makes the transports of one way upstream. Bodies go by HTTP/1.1: there
+// a slow client costs one connection, which conns bounds, and what the kernel
+// buffers for it; over HTTP/2 it would cost megabytes of our own memory.
+func builder(conns int, http2 bool, proxy proxyFunc, control dialControl) func(*tls.Config) *http.Transport {
 	return func(config *tls.Config) *http.Transport {
 		dialer := &net.Dialer{Timeout: dialTimeout, Control: control,
 			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}}
@@ -97,7 +114,7 @@ func builder(conns int, proxy proxyFunc, control dialControl) func(*tls.Config) 
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        config.Clone(),
 			TLSHandshakeTimeout:    handshakeTimeout,
-			ForceAttemptHTTP2:      true,
+			Protocols:              protocols(http2),
 			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 			MaxConnsPerHost:        conns,
 			MaxIdleConnsPerHost:    conns / 4,
@@ -107,4 +124,11 @@ func builder(conns int, proxy proxyFunc, control dialControl) func(*tls.Config) 
 			DisableCompression: true,
 		}
 	}
+}
+
+func protocols(http2 bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(http2)
+	return p
 }
