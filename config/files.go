@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 )
 
 // validateFiles reports what is wrong with the files and variables that c names,
@@ -30,10 +31,10 @@ func validateProxy(r *report, variable string) {
 	if value == "" {
 		return
 	}
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" { // "host:port" is meant as http
-		u, err = url.Parse("http://" + value)
+	if !strings.Contains(value, "://") {
+		value = "http://" + value // as net/http reads "host:port"
 	}
+	u, err := url.Parse(value)
 	if err != nil || u.Hostname() == "" {
 		r.problem(variable, "in the environment is not the address of a proxy, and nothing would go through it",
 			"write http://host:port, with percent-encoding in a password, or unset it")
