@@ -15,7 +15,6 @@ import (
 // ModifyResponse). The header is built anew: what is not set here does not go
 // out, Set-Cookie and Www-Authenticate above all. An error goes to refuse.
 func (x *exchange) answer(resp *http.Response) error {
-	resp.Trailer = nil
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		return x.refusalOf(resp)
 	}

@@ -26,15 +26,15 @@ type exchange struct {
 	request registry.Request
 	began   time.Time
 
-	// Of the question to upstream: when it was put, how long its headers took,
-	// what they said.
-	budget          *time.Timer             // ends the question when no answer goes out in time
-	cancel          context.CancelCauseFunc // of the question
+	// Of the question to upstream.
 	asked           bool
-	upstreamTook    time.Duration
-	upstreamStatus  int
-	upstreamRequest string // Harbor's own X-Request-Id, to be found in its logs
-	cause           error  // why the answer is not the one asked for
+	cancel          context.CancelCauseFunc // ends it
+	budget          *time.Timer             // does so when no answer goes out in time
+	upstreamTook    time.Duration           // until the headers were there
+	upstreamStatus  int                     // 0 when there were none
+	upstreamRequest string                  // Harbor's own X-Request-Id, to be found in its logs
+
+	cause error // why the answer is not the one asked for
 }
 
 // statusClientLeft is written to the log and counted, never sent: the client
@@ -70,39 +70,48 @@ func (x *exchange) end() {
 		x.budget.Stop()
 		x.cancel(context.Canceled)
 	}
-	status := x.w.status
-	switch {
-	case status != 0:
-	case x.clientLeft():
-		status = statusClientLeft
-	default:
-		status = http.StatusInternalServerError // a panic; net/http logs it and cuts the connection
-	}
 	if x.cause == nil && x.w.err != nil {
 		x.cause = errClientLeft
 	}
 	served := Served{
-		Kind: x.request.Kind.String(), Method: method(x.r.Method), Status: status,
+		Kind: x.request.Kind.String(), Method: method(x.r.Method), Status: x.status(),
 		Cache: x.cacheResult(), Bytes: x.w.bytes, Took: time.Since(x.began),
 	}
 	if x.asked {
 		served.Route = x.Upstream.Name()
 	}
 	x.Events.RequestServed(served)
+	if line := x.Log.Check(x.level(served.Status), "request"); line != nil {
+		line.Write(x.fields(served)...)
+	}
+}
 
-	level := zapcore.InfoLevel
-	if status >= http.StatusInternalServerError || status < http.StatusBadRequest && x.cause != nil && x.cause != errClientLeft {
-		level = zapcore.WarnLevel // upstream failed us, before or in the middle of a body
+// status is what the client was told, or why it was told nothing.
+func (x *exchange) status() int {
+	switch {
+	case x.w.status != 0:
+		return x.w.status
+	case x.clientLeft():
+		return statusClientLeft
 	}
-	line := x.Log.Check(level, "request")
-	if line == nil {
-		return
+	return http.StatusInternalServerError // a panic; net/http logs it and cuts the connection
+}
+
+// level is warn when upstream failed us, before or in the middle of an answer.
+func (x *exchange) level(status int) zapcore.Level {
+	cut := status < http.StatusBadRequest && x.cause != nil && x.cause != errClientLeft
+	if cut || status >= http.StatusInternalServerError {
+		return zapcore.WarnLevel
 	}
+	return zapcore.InfoLevel
+}
+
+func (x *exchange) fields(served Served) []zap.Field {
 	fields := []zap.Field{
 		zap.String("request_id", x.id), zap.String("client", clientAddress(x.r)),
 		zap.String("method", served.Method), zap.String("kind", served.Kind),
 		zap.String("repository", x.request.Name), zap.String("reference", x.request.Reference()),
-		zap.Int("status", status), zap.Int64("bytes", served.Bytes),
+		zap.Int("status", served.Status), zap.Int64("bytes", served.Bytes),
 		zap.String("cache", served.Cache), zap.Duration("took", served.Took),
 		zap.String("user_agent", shorten(x.r.UserAgent())),
 	}
@@ -113,7 +122,7 @@ func (x *exchange) end() {
 	if x.cause != nil {
 		fields = append(fields, zap.String("error", x.cause.Error()))
 	}
-	line.Write(fields...)
+	return fields
 }
 
 // cacheResult is the word that log, metric and Cache-Status share.
