@@ -34,6 +34,7 @@ type exchange struct {
 	upstreamStatus  int                     // 0 when there were none
 	upstreamRequest string                  // Harbor's own X-Request-Id, to be found in its logs
 
+	held  int64 // bytes of documents to be given back
 	cause error // why the answer is not the one asked for
 }
 
@@ -70,6 +71,7 @@ func (x *exchange) end() {
 		x.budget.Stop()
 		x.cancel(context.Canceled)
 	}
+	x.documents.Release(x.held)
 	if x.cause == nil && x.w.err != nil {
 		x.cause = errClientLeft
 	}

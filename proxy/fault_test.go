@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -303,8 +304,8 @@ func TestPartsThatLie(t *testing.T) {
 	blob := []byte("the bytes of a blob")
 	path := "/v2/a/blobs/" + digest.FromBytes(blob).String()
 	for answer, want := range map[string]int{
-		"bytes 1-4/19": 206, "bytes 0-3/19": 502, "bytes 4-1/19": 502, "bytes 1-4/3": 502, "bytes 1-5/19": 502, "bytes 1-4/*": 502,
-		"bytes 1-4/19; evil": 206, "lines 1-4/19": 502, "": 502,
+		"bytes 1-4/19": 206, "bytes 0-3/19": 502, "bytes 4-1/19": 502, "bytes 1-4/4": 502, "bytes 1-5/19": 502, "bytes 1-4/*": 206,
+		"bytes 1-4/19; evil": 502, "bytes +1-4/19": 502, "lines 1-4/19": 502, "": 502,
 	} {
 		w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/v2/" {
@@ -314,9 +315,60 @@ func TestPartsThatLie(t *testing.T) {
 			rw.WriteHeader(http.StatusPartialContent)
 			_, _ = rw.Write(blob[1:5])
 		}))
-		if a := w.get(want, "GET "+path, "Range: bytes=1-4"); want == 206 && a.Header.Get("Content-Range") != "bytes 1-4/19" {
+		if a := w.get(want, "GET "+path, "Range: bytes=1-4"); want == 206 && a.Header.Get("Content-Range") != answer {
 			t.Errorf("%q: Content-Range %q", answer, a.Header.Get("Content-Range"))
 		}
+	}
+}
+
+// Nor several parts where one was asked for.
+func TestSeveralPartsForOne(t *testing.T) {
+	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		rw.Header().Set("Content-Type", "multipart/byteranges; boundary="+r.Header.Get("Range")[len("bytes=1-4,6-"):])
+		rw.WriteHeader(http.StatusPartialContent)
+	}))
+	path := "GET /v2/a/blobs/sha256:" + strings.Repeat("0", 64)
+	w.get(206, path, "Range: bytes=1-4,6-7")
+	w.get(502, path, "Range: bytes=1-40000000000000")
+	w.get(502, path, `Range: bytes=1-4,6-"a b"`)
+}
+
+// What waits for slow clients has a bound.
+func TestDocumentsInMemoryAreBounded(t *testing.T) {
+	list := `{"name":"a","tags":["` + strings.Repeat("x", 15<<20) + `"]}`
+	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("Content-Length", fmt.Sprint(len(list)))
+		_, _ = io.WriteString(rw, list)
+	}))
+	refused := 0
+	for range 24 { // 24 × 15 MiB do not fit
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		if _, err := io.WriteString(conn, "GET /v2/a/tags/list HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		status := make([]byte, 12)
+		if _, err := io.ReadFull(conn, status); err != nil { // and no more is read
+			t.Fatal(err)
+		}
+		if string(status) == "HTTP/1.1 503" {
+			refused++
+			break
+		}
+	}
+	if refused == 0 {
+		t.Error("24 lists of 15 MiB were held for clients that do not read")
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// maxList bounds a list, in bytes: some 100,000 repositories.
+const maxList = 16 << 20
+
 // list answers what is neither manifest nor blob: the base, tags, catalog and
 // referrers.
 func (x *exchange) list(resp *http.Response, h http.Header) error {
@@ -33,9 +36,7 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 		return x.badAnswer(resp, "a list of the type %.60q", resp.Header.Get("Content-Type"))
 	}
 	if resp.Request.Method != http.MethodHead {
-		// Whole, so that a slow client does not hold one of the few connections
-		// that tokens and manifests need.
-		body, err := x.readDocument(resp)
+		body, err := x.readDocument(resp, maxList)
 		if err != nil {
 			return err
 		}

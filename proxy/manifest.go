@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -13,9 +12,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// maxDocument is the size in bytes up to which manifests and lists are read:
-// what the distribution spec ("Pushing Manifests") has every registry accept.
-const maxDocument = 4 << 20
+// maxManifest is the size in bytes that the distribution spec ("Pushing
+// Manifests") has every registry accept; larger ones are refused.
+const maxManifest = 4 << 20
 
 // manifest answers end-3. GET and HEAD agree in type, length and digest.
 func (x *exchange) manifest(resp *http.Response, h http.Header) error {
@@ -72,21 +71,8 @@ func (x *exchange) promisedDigest(resp *http.Response) (digest.Digest, error) {
 	return d, nil
 }
 
-// readDocument reads a manifest or a list whole, within the header budget.
-func (x *exchange) readDocument(resp *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	_ = resp.Body.Close()
-	switch {
-	case err != nil:
-		return nil, x.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", err))
-	case len(body) > maxDocument:
-		return nil, x.badAnswer(resp, "more than %d bytes of it; a list can be asked for in parts, with n", maxDocument)
-	}
-	return body, nil
-}
-
 func (x *exchange) readManifest(resp *http.Response, mediaType string) ([]byte, error) {
-	body, err := x.readDocument(resp)
+	body, err := x.readDocument(resp, maxManifest)
 	if err != nil {
 		return nil, err
 	}

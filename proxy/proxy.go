@@ -10,6 +10,7 @@ import (
 	"breakwater/proxy/registry"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // Events are what a Proxy tells metrics of.
@@ -53,6 +54,8 @@ type Options struct {
 type Proxy struct {
 	Options
 	buffers buffers
+	// documents counts the bytes of manifests and lists in memory, up to maxHeld.
+	documents *semaphore.Weighted
 	// bodyFaults takes what ReverseProxy has to say while it copies a body. By then
 	// the header is out: the connection is cut, and the request's line says why.
 	bodyFaults *log.Logger
@@ -64,7 +67,7 @@ func New(o Options) *Proxy {
 	if err != nil {
 		panic("proxy: the debug level is a level: " + err.Error())
 	}
-	return &Proxy{Options: o, bodyFaults: faults}
+	return &Proxy{Options: o, documents: semaphore.NewWeighted(maxHeld), bodyFaults: faults}
 }
 
 // ServeHTTP implements [http.Handler]. It is the road of the package's doc.
