@@ -39,7 +39,7 @@ type exchange struct {
 }
 
 // statusClientLeft is written to the log and counted, never sent: the client
-// went away before it got an answer. nginx made the number known.
+// went away before it got an answer.
 const statusClientLeft = 499
 
 // bodyPatience bounds how long a client may take to send a body that nobody
