@@ -54,8 +54,7 @@ func (x *exchange) refusal(err error) *registry.Error {
 	case errors.As(err, &grant):
 		return x.denied()
 	case errors.As(err, &credential):
-		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-			"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", name)
+		return x.credentialRefused()
 	case errors.As(err, &realm):
 		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
 			"upstream %s sends Breakwater to a token service that it does not trust: its operator must look at the log", name)
@@ -87,11 +86,15 @@ func (x *exchange) denied() *registry.Error {
 		return registry.Errorf(http.StatusForbidden, registry.CodeDenied,
 			"upstream %s does not let Breakwater's account list the catalog: in Harbor that takes a system robot with the permission to list repositories, or an administrator", x.Upstream.Name())
 	case registry.KindBase:
-		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-			"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", x.Upstream.Name())
+		return x.credentialRefused()
 	}
 	return registry.Errorf(http.StatusNotFound, x.unknown(),
 		"%s is unknown upstream, or Breakwater's account there has no right to pull it", x.request.Name)
+}
+
+func (x *exchange) credentialRefused() *registry.Error {
+	return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
+		"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", x.Upstream.Name())
 }
 
 // unknown is the code for "not there" of the request's kind.

@@ -23,8 +23,11 @@ const (
 	schemeBearer = "Bearer"
 )
 
+// HarborService is the service that Harbor's challenges name.
+const HarborService = "harbor-registry"
+
 // harbor tells Harbor by the service that its challenge names.
-func (t *terms) harbor() bool { return t.service == "harbor-registry" }
+func (t *terms) harbor() bool { return t.service == HarborService }
 
 // termsOf takes Bearer where it is offered, else Basic.
 func termsOf(challenges []Challenge) (*terms, bool) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
 )
 
@@ -46,11 +47,11 @@ func (v *visit) catalog(ctx context.Context) []string {
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		drop(resp)
+		upstream.Drop(resp)
 		v.Note("catalog", "no right to list it: "+without)
 		return nil
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		drop(resp)
+		upstream.Drop(resp)
 		v.Note("catalog", "upstream has none: "+without)
 		return nil
 	default:

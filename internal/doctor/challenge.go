@@ -13,9 +13,6 @@ import (
 	"breakwater/tokencache"
 )
 
-// harborService is the service that Harbor's challenges name.
-const harborService = "harbor-registry"
-
 // challenge prints how upstream wants to be authenticated to, and asks its token
 // service who we are: that tells whether the realm may be asked at all. It
 // reports whether upstream answers as a registry.
@@ -31,7 +28,7 @@ func (v *visit) challenge(ctx context.Context, first answer) bool {
 	html := strings.HasPrefix(first.header.Get("Content-Type"), "text/html")
 	switch {
 	case first.status == http.StatusUnauthorized && bearer != nil:
-		v.harbor = bearer.Parameters["service"] == harborService
+		v.harbor = bearer.Parameters["service"] == tokencache.HarborService
 		v.askWho(ctx)
 		v.bearer(*bearer)
 	case first.status == http.StatusUnauthorized && basic != nil:

@@ -77,8 +77,7 @@ func (v *visit) run(ctx context.Context) {
 		if !v.each(ctx, named(v.Repositories)) {
 			return
 		}
-		// Last, for the client that fails to prove its password by Basic asks
-		// for no token until its back-off is over.
+		// Last: what is to be served matters more.
 		v.Section("catalog of " + v.Name)
 		v.catalog(ctx)
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
@@ -27,7 +28,7 @@ func (v *visit) explain(err error) (seen, todo string) {
 			"try again in a minute: a Harbor whose database goes down refuses good credentials"
 	case errors.As(err, &credential) && v.harbor:
 		return fmt.Sprintf("Harbor refuses %s: the password is wrong, or the account is disabled, expired or deleted (it says the same to all of these)", credential.Account),
-			"look at the account in Harbor; give it a new secret there and write that into the password's file. " +
+			eaten(credential.Account) + "look at the account in Harbor; give it a new secret there and write that into the password's file. " +
 				"If it worked a moment ago, try again in a minute: Harbor answers the same while its database goes down"
 	case errors.As(err, &credential):
 		return fmt.Sprintf("upstream refuses %s or its password", credential.Account), "look at the account there, and at the password's file"
@@ -45,6 +46,14 @@ func (v *visit) explain(err error) (seen, todo string) {
 		return fmt.Sprintf("no answer within %s", StepLimit), "look at upstream's load"
 	}
 	return err.Error(), ""
+}
+
+// eaten is a hint for a robot's name that lost its $ in a shell.
+func eaten(account string) string {
+	if strings.HasPrefix(account, "robot") && !strings.Contains(account, "$") {
+		return "did a shell take the $ and what follows for a variable? Quote the name: 'robot$name'. Else "
+	}
+	return ""
 }
 
 // advice is what to do about an answer that is not what was asked for.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"breakwater/proxy/upstream"
 )
 
 // needed are the parts of Harbor without which a pull fails.
@@ -68,7 +70,7 @@ func (v *visit) healthPage(ctx context.Context) (partStates, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s", withoutURL(err))
 	}
-	defer drop(resp)
+	defer upstream.Drop(resp)
 	var page struct{ Components partStates }
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it is answered with %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))

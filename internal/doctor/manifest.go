@@ -9,6 +9,7 @@ import (
 
 	"breakwater/internal/redact"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -26,7 +27,7 @@ func (v *visit) manifest(ctx context.Context, name string) (tag string, ok bool)
 	resp, err := v.read(ctx, r)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		// A HEAD's answer has no body that says why.
-		drop(resp)
+		upstream.Drop(resp)
 		r.Method = http.MethodGet
 		resp, err = v.read(ctx, r)
 	}
@@ -40,7 +41,7 @@ func (v *visit) manifest(ctx context.Context, name string) (tag string, ok bool)
 		v.Fail("manifest", fmt.Sprintf("%s:%s is listed, and answered with %s", name, tag, said), advice(said))
 		return "", false
 	}
-	defer drop(resp)
+	defer upstream.Drop(resp)
 	digest := resp.Header.Get("Docker-Content-Digest")
 	kind, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 	if !ok {
@@ -75,7 +76,7 @@ func (v *visit) blob(ctx context.Context, name, tag string) {
 		v.Fail("blob", fmt.Sprintf("the config of %s:%s is answered with %s", name, tag, said), advice(said))
 		return
 	}
-	defer drop(resp)
+	defer upstream.Drop(resp)
 	if from := resp.Request.URL; from.Host != v.URL.Host {
 		from.Path = ""
 		v.OK("blob", "the config is there, by a redirect to "+redact.URL(from))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"breakwater/internal/redact"
+
+	"breakwater/proxy/upstream"
 )
 
 const connectLimit = 5 * time.Second
@@ -104,7 +106,7 @@ func (v *visit) reach(ctx context.Context) (answer, bool) {
 	}
 	resp, err := v.transport.RoundTrip(req)
 	if err == nil {
-		defer drop(resp)
+		defer upstream.Drop(resp)
 	}
 	met := w.connection()
 	if !v.address(met, via, err) || !v.security(met, err) {

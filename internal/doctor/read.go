@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 )
 
 // read asks upstream as a pull does: authenticated, with retries and redirects
@@ -67,14 +68,7 @@ func (r refusal) String() string {
 // refusalOf reads the first error of the distribution specification's error
 // document, and closes the answer.
 func refusalOf(resp *http.Response) refusal {
-	defer drop(resp)
+	defer upstream.Drop(resp)
 	code, message := registry.ReadError(resp.Body)
 	return refusal{resp.StatusCode, code, message}
-}
-
-// drop closes an answer whose body is not wanted; a short rest is read, so that
-// the connection can be used again.
-func drop(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // best effort
-	_ = resp.Body.Close()
 }

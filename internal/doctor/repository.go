@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
 )
 
@@ -41,7 +42,7 @@ func (v *visit) repository(ctx context.Context, c candidate) {
 func (v *visit) rights(ctx context.Context, c candidate) bool {
 	ctx, cancel := step(ctx)
 	defer cancel()
-	pull := tokencache.Scope{Type: "repository", Name: c.name, Actions: []string{"pull"}}
+	pull := upstream.Scopes(registry.Request{Kind: registry.KindManifest, Name: c.name})[0]
 	grant, err := v.Client.Grant(ctx, pull)
 	var nothing *tokencache.NoGrantError
 	switch {

@@ -67,6 +67,8 @@ func TestStates(t *testing.T) {
 			"FAIL  token      Harbor refuses robot$disabled", "to do: look at the account in Harbor", "skip"}},
 		"a refused password": {harbortest.Puller, func(w *world) { w.password = "wrong-and-secret" }, []string{app}, false, []string{
 			"FAIL  token      Harbor refuses robot$team-a+puller: the password is wrong"}},
+		"a name without its $": {harbortest.Puller, func(w *world) { w.account = "robot+puller" }, []string{app}, false, []string{
+			"FAIL  token      Harbor refuses robot+puller", "Quote the name: 'robot$name'"}},
 		"no account": {harbortest.Puller, func(w *world) { w.account, w.password = "", "" }, []string{app, "library/base"}, false, []string{
 			"note  token      none: no account is configured", "FAIL  rights", "to do: set username", "repository library/base", "ok    rights"}},
 		"storage down": {harbortest.Puller, func(w *world) { w.harbor.SetDown(harbortest.Storage, true) }, []string{app}, false, []string{

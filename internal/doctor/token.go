@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
 )
 
@@ -111,7 +113,7 @@ func life(d time.Duration) string {
 func (v *visit) administrator(ctx context.Context) bool {
 	ctx, cancel := step(ctx)
 	defer cancel()
-	catalog := tokencache.Scope{Type: "registry", Name: "catalog", Actions: []string{"*"}}
+	catalog := upstream.Scopes(registry.Request{Kind: registry.KindCatalog})[0]
 	grant, err := v.Client.Grant(ctx, catalog)
 	return err == nil && grant.Allows(catalog)
 }

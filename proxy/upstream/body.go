@@ -42,9 +42,9 @@ func (b *body) Close() error {
 	return err
 }
 
-// drop closes an answer that is not wanted. A short rest is read, so that the
+// Drop closes an answer that is not wanted. A short rest is read, so that the
 // connection lives on.
-func drop(resp *http.Response) {
+func Drop(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // best effort: the connection is lost otherwise, nothing else
 	_ = resp.Body.Close()
 }

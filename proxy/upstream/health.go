@@ -30,7 +30,7 @@ func (c *Client) Health(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer drop(resp)
+	defer Drop(resp)
 	if resp.StatusCode >= http.StatusInternalServerError {
 		return fmt.Errorf("its health page answers %s", resp.Status)
 	}

@@ -22,7 +22,7 @@ func (c *Client) follow(req *http.Request, kind registry.Kind, resp *http.Respon
 	at, elsewhere := req.URL, false
 	for hop := 0; redirects(resp); hop++ {
 		location, err := resp.Location() // relative to resp.Request, RFC 9110 §10.2.2
-		drop(resp)
+		Drop(resp)
 		if err != nil {
 			return nil, &RedirectError{Upstream: c.name, Target: "nowhere", Reason: "its Location cannot be read"}
 		}
@@ -63,11 +63,11 @@ func redirects(resp *http.Response) bool {
 
 func (c *Client) hop(req *http.Request, kind registry.Kind, to *url.URL, elsewhere bool) (*http.Response, error) {
 	next := req.Clone(req.Context())
+	to.User = nil // never credentials of somebody else's choice
 	next.URL, next.Host = to, to.Host
 	if !elsewhere {
 		return c.authenticated(kind).RoundTrip(next)
 	}
-	next.URL.User = nil // never credentials of somebody else's choice
 	next.Header = http.Header{
 		"Accept-Encoding": {"identity"},
 		"User-Agent":      {""}, // an empty value keeps net/http from sending its own
@@ -83,7 +83,7 @@ func (c *Client) hop(req *http.Request, kind registry.Kind, to *url.URL, elsewhe
 }
 
 // storage sends by the transport without credentials. Through an egress proxy
-// the name is resolved there, so only a literal address can be looked at here.
+// the name is resolved there, so only what the name itself tells can be judged.
 func (c *Client) storage(req *http.Request) (*http.Response, error) {
 	proxy, err := c.proxy(req)
 	if err != nil || proxy == nil {
@@ -111,6 +111,6 @@ func (c *Client) fromStorage(at *url.URL, resp *http.Response) (*http.Response, 
 	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
 		return resp, nil
 	}
-	drop(resp)
+	Drop(resp)
 	return nil, &RedirectError{Upstream: c.name, Target: redact.URL(at), Reason: "answered " + resp.Status, passing: true}
 }

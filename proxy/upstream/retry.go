@@ -35,7 +35,7 @@ func retry(ctx context.Context, attempt func() (*http.Response, error)) (*http.R
 		case <-wait.C:
 		}
 		if resp != nil {
-			drop(resp)
+			Drop(resp)
 		}
 	}
 	return attempt()
