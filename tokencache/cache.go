@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"breakwater/internal/flight"
+
 	"go.uber.org/zap"
 )
 
@@ -59,7 +61,7 @@ type Cache struct {
 	events      Events
 	log         *zap.Logger
 
-	life        *lifetime
+	life        *flight.Life
 	known       atomic.Pointer[terms]
 	doubt       atomic.Bool   // the token service that known names was none, last time
 	generations atomic.Uint64 // of exchanges begun
@@ -67,9 +69,9 @@ type Cache struct {
 	credential  credential
 	trial       chan struct{} // holds one while unproven credentials are tried
 
-	flights  *flights[string, *token]
-	pings    *flights[struct{}, *terms]
-	checkups *flights[struct{}, struct{}]
+	flights  *flight.Group[string, *token]
+	pings    *flight.Group[struct{}, *terms]
+	checkups *flight.Group[struct{}, struct{}]
 }
 
 // New checks the options. It sends nothing: upstream may be down at start.
@@ -94,7 +96,7 @@ func New(o Options) (*Cache, error) {
 		registry: o.Registry, origin: strings.ToLower(o.Registry.Scheme + "://" + o.Registry.Host),
 		credentials: o.Credentials, tokenURL: o.TokenURL, realms: o.Realms,
 		transport: o.Transport, health: o.Health, events: o.Events, log: o.Log,
-		life: newLifetime(), trial: make(chan struct{}, 1),
+		life: flight.NewLife(), trial: make(chan struct{}, 1),
 		credential: credential{state: StateUnknown},
 	}
 	if c.credentials == nil {
@@ -108,9 +110,9 @@ func New(o Options) (*Cache, error) {
 		c.log = zap.NewNop()
 	}
 	c.tokens = newTokens(c.renewal)
-	c.flights = newFlights[string, *token](c.life)
-	c.pings = newFlights[struct{}, *terms](c.life)
-	c.checkups = newFlights[struct{}, struct{}](c.life)
+	c.flights = flight.NewGroup[string, *token](c.life)
+	c.pings = flight.NewGroup[struct{}, *terms](c.life)
+	c.checkups = flight.NewGroup[struct{}, struct{}](c.life)
 	return c, nil
 }
 
@@ -123,7 +125,7 @@ func (unheard) CredentialChanged(string)           {}
 // that need a token afterwards get [ErrClosed]. Bodies being read are not touched.
 func (c *Cache) Close() error {
 	c.tokens.close()
-	c.life.end()
+	c.life.End()
 	return nil
 }
 
@@ -141,7 +143,7 @@ func (c *Cache) token(ctx context.Context, q question, after uint64) (*token, er
 	// next one cannot.
 	for got == nil || got.generation <= after {
 		var err error
-		if got, err = c.flights.do(ctx, q.flight, c.obtain(q, after)); err != nil {
+		if got, err = c.flights.Do(ctx, q.flight, c.obtain(q, after)); err != nil {
 			return nil, err
 		}
 	}

@@ -172,7 +172,7 @@ func (c *Cache) gate(ctx context.Context) error {
 	if c.health == nil || !c.credential.mayAskHealth(time.Now()) {
 		return last.err
 	}
-	_, ill := c.checkups.do(ctx, struct{}{}, func(ctx context.Context) (struct{}, error) {
+	_, ill := c.checkups.Do(ctx, struct{}{}, func(ctx context.Context) (struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, healthLimit)
 		defer cancel()
 		return struct{}{}, c.health(ctx)

@@ -1,16 +1,16 @@
 package tokencache
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
+	"breakwater/internal/flight"
 	"breakwater/internal/redact"
 )
 
 // ErrClosed is returned by everything that is asked of a closed [Cache].
-var ErrClosed = errors.New("tokencache: closed")
+var ErrClosed = flight.ErrClosed
 
 // A CredentialError says that upstream refuses the configured credential, or
 // wants one where none is configured. Nothing is sent upstream before Until,

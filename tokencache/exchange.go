@@ -44,6 +44,7 @@ var errUnauthorized = errors.New("the token service answered 401")
 type token struct {
 	authorization redact.Secret // "Bearer eyJ…" or "Basic …"
 	generation    uint64        // exchanges are numbered as they begin
+	exchanged     time.Time     // when its exchange began
 	usable        time.Time     // until then, by our clock
 	life          time.Duration // from receipt until usable
 	grant         Grant
@@ -82,7 +83,7 @@ func (c *Cache) exchange(ctx context.Context, t *terms, creds Credentials, scope
 		return nil, ctx.Err()
 	}
 	if err == nil {
-		issued.generation = generation
+		issued.generation, issued.exchanged = generation, began
 		issued.noGrant = t.harbor() && len(scopes) > 0 && issued.grant.Subject != "" && issued.grantsNothing()
 	}
 	c.events.ExchangeDone(c.result(t, issued, scopes, err), time.Since(began))

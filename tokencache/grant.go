@@ -59,3 +59,26 @@ func (c *Cache) Grant(ctx context.Context, s Scope) (Grant, error) {
 	}
 	return got.grant, nil
 }
+
+// Exchanged tells as of when the right to s is proven: when the exchange of the
+// token that is held for it began. Registries' tokens outlive a right that was
+// taken away, so an answer to a request proves no more than this. It is zero where
+// no token is held, or one that grants nothing, and now where upstream asks for
+// none. Nothing is asked of the network.
+func (c *Cache) Exchanged(s Scope) time.Time {
+	known := c.known.Load()
+	switch {
+	case known == nil:
+		return time.Time{}
+	case known.scheme == "":
+		return time.Now()
+	}
+	q := c.question(known, []Scope{s})
+	if known.scheme == schemeBasic {
+		q = q.basic()
+	}
+	if held := c.tokens.held(q.key, 0); held != nil && !held.noGrant {
+		return held.exchanged
+	}
+	return time.Time{}
+}

@@ -113,3 +113,26 @@ func TestOwnTimeLimitIsNotTheCallers(t *testing.T) {
 		}
 	})
 }
+
+func TestARightIsProvenByItsTokensExchange(t *testing.T) {
+	bubble(t, func(t *testing.T, c *client) {
+		pull := scope("repository:team-a/app:pull")
+		if at := c.cache.Exchanged(pull); !at.IsZero() {
+			t.Errorf("before any exchange: %s", at)
+		}
+		c.ok(t, app)
+		began := time.Now()
+		time.Sleep(10 * time.Minute)
+		c.ok(t, app)
+		if at := c.cache.Exchanged(pull); !at.Equal(began) {
+			t.Errorf("a request with a held token proves the right as of %s, not of the token's exchange %s before", at, time.Since(began))
+		}
+		c.set(func(u *upstream) { delete(u.grants, "team-a") })
+		if _, err := c.cache.Grant(t.Context(), pull); err == nil {
+			t.Error("granted what was taken away")
+		}
+		if at := c.cache.Exchanged(pull); !at.IsZero() {
+			t.Errorf("once taken away, the right is still proven as of %s", at)
+		}
+	})
+}

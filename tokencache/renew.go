@@ -15,11 +15,11 @@ const (
 // renewal exchanges a token in use before it expires, in a goroutine that Close
 // waits for. If that fails the old token stays: it works until its end.
 func (c *Cache) renewal(q question, old *token) {
-	c.life.start(func() {
+	c.life.Start(func() {
 		if !c.tokens.hot(q.key, old) {
 			return
 		}
-		_, err := c.flights.do(c.life.ctx, q.flight, c.obtain(q, old.generation))
+		_, err := c.flights.Do(c.life.Context(), q.flight, c.obtain(q, old.generation))
 		if err != nil {
 			c.tokens.retryRenewal(q, old)
 		}

@@ -1,11 +1,14 @@
 package tokencache_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"breakwater/tokencache"
 )
 
 func TestHotTokensAreRenewedInTheBackground(t *testing.T) {
@@ -112,7 +115,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		if err := c.cache.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-ended; err == nil || err.Error() != "tokencache: closed" {
+		if err := <-ended; !errors.Is(err, tokencache.ErrClosed) {
 			t.Errorf("the one who waited got %v", err)
 		}
 		if took := time.Since(began); took > 0 {

@@ -51,7 +51,7 @@ func (c *Cache) terms(ctx context.Context) (*terms, error) {
 	if err := c.gate(ctx); err != nil {
 		return nil, err
 	}
-	return c.pings.do(ctx, struct{}{}, func(ctx context.Context) (*terms, error) {
+	return c.pings.Do(ctx, struct{}{}, func(ctx context.Context) (*terms, error) {
 		if known := c.known.Load(); known != nil {
 			return known, nil
 		}

@@ -136,6 +136,7 @@ func (c *Cache) judgedBasic(ctx context.Context, creds Credentials) (*token, err
 	userPass := creds.Username + ":" + creds.Password.Reveal() // RFC 7617 §2
 	now := time.Now()
 	return &token{
+		exchanged:     now,
 		authorization: redact.Secret(schemeBasic + " " + base64.StdEncoding.EncodeToString([]byte(userPass))),
 		generation:    generation, usable: now.Add(longestLife), life: longestLife,
 		grant: Grant{Account: creds.Username, Opaque: true, ExpiresAt: now.Add(longestLife)},

@@ -23,15 +23,22 @@ var allowed = map[string][]string{
 	"cmd/breakwater": {everything},
 
 	"config":         {"internal/redact"},
-	"metrics":        {"proxy", "tokencache"},
-	"proxy":          {"proxy/registry", "proxy/upstream", "tokencache", "internal/redact"},
+	"metrics":        {"proxy", "blobcache", "tokencache"},
+	"proxy":          {"proxy/registry", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
 	"proxy/registry": {},
 	"proxy/upstream": {"tokencache", "proxy/registry", "internal/redact"},
-	"tokencache":     {"internal/redact"},
+	"tokencache":     {"internal/flight", "internal/redact"},
+
+	"blobcache":       {"blobcache/disk", "blobcache/fill", "blobcache/index"},
+	"blobcache/disk":  {},
+	"blobcache/fill":  {},
+	"blobcache/index": {},
 
 	"internal/architecture": {},
+	"internal/control":      {},
 	"internal/demo":         {"internal/harbortest"},
 	"internal/doctor":       {"tokencache", "proxy/registry", "proxy/upstream", "internal/redact"},
+	"internal/flight":       {},
 	"internal/harbortest":   {},
 	"internal/redact":       {},
 

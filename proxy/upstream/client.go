@@ -138,6 +138,9 @@ func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.
 	return c.tokens.Grant(ctx, scope)
 }
 
+// Exchanged tells as of when our right to s is proven: see [tokencache.Cache.Exchanged].
+func (c *Client) Exchanged(s tokencache.Scope) time.Time { return c.tokens.Exchanged(s) }
+
 // Close ends background work and idle connections.
 func (c *Client) Close() error {
 	err := c.tokens.Close()
