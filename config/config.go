@@ -2,10 +2,10 @@
 // before anything is started.
 //
 // The way through it is forward only. [Load] reads a YAML file (or [FromFlags]
-// what stood on the command line), the strict decoder lays it over [Default],
-// the rules of validate.go and upstream.go look at every value, and files.go at
-// the files and variables that they name. Whatever is wrong comes back at once
-// as [Problems]: one line each, with its place, its YAML path and the fix.
+// what stood on the command line), the strict decoder lays it over [Default], the
+// rules of validate.go, cache.go, upstream.go and freshness.go look at every value,
+// and files.go at the files and variables that they name. Whatever is wrong comes
+// back at once as [Problems]: one line each, with its place, its YAML path and the fix.
 //
 // A [Config] is values only. It holds no password, just where the password is
 // to be found ([Upstream.Credentials] reads it anew each time), so that it may
@@ -34,12 +34,20 @@ type Config struct {
 
 // Cache says where content is kept and how much of it.
 type Cache struct {
-	Dir     string  `yaml:"dir,omitempty"` // absolute; "" = nothing is kept on disk
-	MaxSize Size    `yaml:"max_size"`      // at least 64MiB
-	MinFree Reserve `yaml:"min_free"`      // left free on the file system of Dir
+	Dir      string   `yaml:"dir,omitempty"` // absolute; "" = memory only, since there is no user's cache folder either
+	MaxSize  Size     `yaml:"max_size"`      // of the files in Dir; at least 64MiB
+	MinFree  Reserve  `yaml:"min_free"`      // left free on the file system of Dir
+	Memory   Size     `yaml:"memory"`        // for manifests and small blobs; at least 1MiB
+	LockWait Duration `yaml:"lock_wait"`     // for another process that holds Dir; 0 to 10m
+
+	// Default says that nobody wrote Dir: it is the folder breakwater in the
+	// user's cache folder ([os.UserCacheDir]). If it cannot be used, nobody's
+	// wish is passed over.
+	Default bool `yaml:"-"`
 }
 
-// Upstream is one Harbor, and the account that Breakwater has there.
+// Upstream is one Harbor, the account that Breakwater has there, and for how
+// long its word holds (freshness.go).
 type Upstream struct {
 	Name string `yaml:"-"` // its key in Config.Upstreams
 
@@ -53,6 +61,15 @@ type Upstream struct {
 	CertFile     string    `yaml:"cert_file,omitempty"`     // absolute; PEM, with KeyFile
 	KeyFile      string    `yaml:"key_file,omitempty"`
 	Redirects    []Network `yaml:"redirects,omitempty"` // private networks that a redirect of a blob may lead to
+
+	TagTTL        Duration `yaml:"tag_ttl"`        // a tag is served unasked; 0 to 24h
+	StaleIfError  Period   `yaml:"stale_if_error"` // a tag is served while upstream cannot be asked; [Forever] is allowed
+	AccessTTL     Duration `yaml:"access_ttl"`     // held content is served before the account's access is checked again; 1m to 24h
+	DenialConfirm Duration `yaml:"denial_confirm"` // until a refusal is asked about once more; 1s to 1h
+	RecordPull    Duration `yaml:"record_pull"`    // between the pulls that are reported of content in use; 0 = none, or 1h and more
+	ProxySettle   Duration `yaml:"proxy_settle"`   // until a poorer index of a proxy-cache project is believed; 0 to 24h
+
+	Projects map[string]Project `yaml:"projects,omitempty"` // by Harbor's name; see [Upstream.Project] for the others
 
 	passwordAt string // what an operator calls the source of the password, for errors
 }
@@ -73,10 +90,14 @@ type Log struct {
 }
 
 // Default is what holds where an operator wrote nothing. It has no upstream:
-// there is no sensible one.
+// there is no sensible one (what holds within one is [DefaultUpstream]). It
+// looks at nothing, so it has no Cache.Dir either: Load, Parse and FromFlags find
+// one.
 func Default() Config {
 	return Config{
-		Cache:         Cache{MaxSize: 20 * GiB, MinFree: Reserve{Percent: 10}},
+		Cache: Cache{
+			MaxSize: 10 * GiB, MinFree: Reserve{Percent: 10}, Memory: 64 * MiB, LockWait: Duration{10 * time.Second},
+		},
 		Listeners:     []Listener{{Address: "127.0.0.1:5000"}},
 		Admin:         Admin{Address: "127.0.0.1:9090"},
 		Log:           Log{Level: "info"},

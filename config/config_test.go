@@ -13,7 +13,7 @@ const minimal = "upstreams: {harbor: {url: https://harbor.example.com}}\n"
 
 // everything sets every key that can be set at once.
 const everything = `
-cache: {dir: /var/lib/breakwater, max_size: 60GiB, min_free: 20GB}
+cache: {dir: /var/lib/breakwater, max_size: 60GiB, min_free: 20GB, memory: 128MiB, lock_wait: 0s}
 upstreams:
   harbor:
     url: https://harbor.example.com:8443/
@@ -25,6 +25,13 @@ upstreams:
     cert_file: /secrets/cert.pem
     key_file: /secrets/key.pem
     redirects: &networks [10.0.0.0/8, "fd00::/8"]
+    tag_ttl: 1m
+    stale_if_error: forever
+    access_ttl: 5m
+    denial_confirm: 10s
+    record_pull: 0s
+    proxy_settle: 1h
+    projects: {hub-proxy: {proxy_cache: true}, quay_proxy: {proxy_cache: true, tag_ttl: 0s}, team-a: {complete: true}}
 listeners:
   - {address: "localhost:5000"}
   - {address: "[::1]:0"}
@@ -35,6 +42,8 @@ shutdown_grace: 1m30s
 `
 
 func TestWhatIsNotWrittenIsTheDefault(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", folder)
 	got, err := config.Parse("config.yaml", []byte(minimal))
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +55,12 @@ func TestWhatIsNotWrittenIsTheDefault(t *testing.T) {
 	if harbor.TokenURL.URL != nil {
 		t.Error("a token URL that was not written must be nil")
 	}
+	defaults := config.DefaultUpstream()
+	if harbor.TagTTL != defaults.TagTTL || harbor.RecordPull != defaults.RecordPull || harbor.Project("any").TagTTL != defaults.TagTTL {
+		t.Errorf("what was not written of the upstream is not the default: %+v", harbor)
+	}
 	want := config.Default()
-	want.Upstreams = got.Upstreams
+	want.Upstreams, want.Cache.Dir, want.Cache.Default = got.Upstreams, folder+"/breakwater", true
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -74,6 +87,19 @@ func TestEveryValueIsRead(t *testing.T) {
 		"dir":       {c.Cache.Dir, "/var/lib/breakwater"},
 		"max_size":  {c.Cache.MaxSize, 60 * config.GiB},
 		"min_free":  {c.Cache.MinFree, config.Reserve{Size: 20_000_000_000}},
+		"memory":    {c.Cache.Memory, 128 * config.MiB},
+		"lock_wait": {c.Cache.LockWait.Duration, time.Duration(0)},
+		"default":   {c.Cache.Default, false},
+		"tag_ttl":   {u.TagTTL.Duration, time.Minute},
+		"stale":     {u.StaleIfError.Duration, config.Forever},
+		"access":    {u.AccessTTL.Duration, 5 * time.Minute},
+		"denial":    {u.DenialConfirm.Duration, 10 * time.Second},
+		"record":    {u.RecordPull.Duration, time.Duration(0)},
+		"settle":    {u.ProxySettle.Duration, time.Hour},
+		"hub-proxy": {fmt.Sprint(u.Project("hub-proxy")), "{true false 15m}"},
+		"quay":      {fmt.Sprint(u.Project("quay_proxy")), "{true false 0s}"},
+		"team-a":    {fmt.Sprint(u.Project("team-a")), "{false true 1m}"},
+		"unnamed":   {fmt.Sprint(u.Project("team-b")), "{false false 1m}"},
 		"url":       {u.URL.Host, "harbor.example.com:8443"},
 		"username":  {u.Username, "robot$breakwater"},
 		"token_url": {u.TokenURL.Path, "/service/token"},
@@ -114,6 +140,20 @@ func TestSizes(t *testing.T) {
 		if c, err := config.Parse("c", []byte(minimal+"cache: {dir: /c, max_size: "+text+"}\n")); err == nil {
 			t.Errorf("%s was taken for %d bytes", text, c.Cache.MaxSize)
 		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 10 * time.Second: "10s", time.Minute: "1m", 30 * time.Minute: "30m", 90 * time.Minute: "1h30m",
+		10 * time.Hour: "10h", time.Hour + time.Second: "1h0m1s", 100 * time.Millisecond: "100ms", config.Forever: "2562047h47m16.854775807s",
+	} {
+		if got := (config.Duration{Duration: d}).String(); got != want {
+			t.Errorf("%s is printed as %s, want %s", d, got, want)
+		}
+	}
+	if got := (config.Period{Duration: config.Forever}).String(); got != "forever" {
+		t.Errorf("forever is printed as %s", got)
 	}
 }
 

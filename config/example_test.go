@@ -41,7 +41,7 @@ cache:
 func ExampleFromFlags() {
 	var f config.Flags // in the program, f.Declare(command.Flags()) fills it
 	f.Upstream = "https://robot:secret@harbor.example.com"
-	f.Listen, f.AdminListen, f.MaxSize = "127.0.0.1:5000", "127.0.0.1:9090", "20GiB"
+	f.Listen, f.AdminListen, f.MaxSize = "127.0.0.1:5000", "127.0.0.1:9090", "10GiB"
 	_, err := config.FromFlags(f)
 	fmt.Println(err)
 	// Output:

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"breakwater/config"
 )
@@ -31,6 +32,8 @@ func TestTheExampleLoads(t *testing.T) {
 	}
 
 	whole := regexp.MustCompile(`(?m)^    # (\w+: )`).ReplaceAllString(string(data), "    $1")
+	whole = regexp.MustCompile(`(?m)^    # ( +\S+: )`).ReplaceAllString(whole, "    $1")
+	whole = regexp.MustCompile(`(?m)^    # (projects:)`).ReplaceAllString(whole, "    $1")
 	whole = regexp.MustCompile(`(?m)^    password_env:`).ReplaceAllString(whole, "    # password_env:")
 	whole = strings.NewReplacer(
 		"/run/secrets/harbor", "/secrets", "/run/tls/ca.crt", "/secrets/ca.pem",
@@ -44,6 +47,9 @@ func TestTheExampleLoads(t *testing.T) {
 	u := c.Upstreams["harbor"]
 	if u.TokenURL.URL == nil || u.Realms == nil || u.CAFile == "" || u.CertFile == "" || u.KeyFile == "" || u.Redirects == nil {
 		t.Errorf("a line of the example was not taken in: %+v", u)
+	}
+	if got, want := u.Project("hub-proxy"), (config.Project{ProxyCache: true, Complete: true, TagTTL: config.Duration{Duration: 15 * time.Minute}}); got != want {
+		t.Errorf("the example's project is %+v, want %+v", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -13,7 +14,10 @@ const (
 
 // flagUpstream is what the one upstream of the command line is called in logs
 // and metrics.
-const flagUpstream = "harbor"
+const (
+	flagUpstream = "harbor"
+	upstreamPath = "upstreams." + flagUpstream
+)
 
 // Flags is what can be said on the command line in place of a file, as text.
 // Its zero value lacks an address and a size: Declare puts the defaults in.
@@ -23,14 +27,28 @@ type Flags struct {
 	PasswordFile string // "" = BREAKWATER_PASSWORD holds the password
 	Listen       string
 	AdminListen  string // "" = not served
-	CacheDir     string // "" = nothing is kept on disk
+	CacheDir     string // "" = breakwater in the user's cache folder
 	MaxSize      string
+	ProxyCache   []string // Harbor's proxy-cache projects
+}
+
+// flagPaths is what an operator of the command line calls the YAML paths.
+var flagPaths = map[string]string{
+	upstreamPath + ".url":           "--upstream",
+	upstreamPath + ".username":      "--username",
+	upstreamPath + ".password_file": "--password-file",
+	upstreamPath + ".password_env":  passwordVariable,
+	"listeners[0].address":          "--listen",
+	"admin.address":                 "--admin-listen",
+	"cache.dir":                     "--cache-dir",
+	"cache.max_size":                "--max-size",
 }
 
 // Declare declares the flags on a *pflag.FlagSet (cobra's) or *flag.FlagSet,
 // with the defaults of [Default].
 func (f *Flags) Declare(on interface {
 	StringVar(p *string, name, value, usage string)
+	Func(name, usage string, fn func(string) error)
 }) {
 	usual := Default()
 	on.StringVar(&f.Upstream, "upstream", "", "URL of the registry behind Breakwater, such as https://harbor.example.com")
@@ -38,27 +56,23 @@ func (f *Flags) Declare(on interface {
 	on.StringVar(&f.PasswordFile, "password-file", "", "file with the account's password (default: the password is in $"+passwordVariable+")")
 	on.StringVar(&f.Listen, "listen", string(usual.Listeners[0].Address), "address on which the registry is served")
 	on.StringVar(&f.AdminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
-	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache; empty for none (not used yet)")
-	on.StringVar(&f.MaxSize, "max-size", usual.Cache.MaxSize.String(), "size that the cache may grow to (not used yet)")
+	on.Func("proxy-cache", "`PROJECT` in Harbor that is a proxy cache: what its source no longer has is still served; may be repeated", func(name string) error {
+		f.ProxyCache = append(f.ProxyCache, name)
+		return nil
+	})
+	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache (default: breakwater in the user's cache folder)")
+	on.StringVar(&f.MaxSize, "max-size", Default().Cache.MaxSize.String(), "size that the cache may grow to")
 }
 
 // FromFlags builds what a file would say with the same values and checks it as
 // [Load] does; a relative path is taken from the working directory. An error is
 // always a [Problems] whose paths are the flags.
 func FromFlags(f Flags) (Config, error) {
-	at := join("upstreams", flagUpstream)
-	r := newReport("", map[string]string{
-		at + ".url":            "--upstream",
-		at + ".username":       "--username",
-		at + ".password_file":  "--password-file",
-		at + ".password_env":   passwordVariable,
-		"listeners[0].address": "--listen",
-		"admin.address":        "--admin-listen",
-		"cache.dir":            "--cache-dir",
-		"cache.max_size":       "--max-size",
-	})
+	const at = upstreamPath
+	r := newReport("", maps.Clone(flagPaths))
 	c := Default()
-	u := Upstream{Username: f.Username, PasswordFile: rooted(f.PasswordFile)}
+	u := DefaultUpstream()
+	u.Username, u.PasswordFile = f.Username, rooted(f.PasswordFile)
 	if u.Username == "" {
 		u.Username = os.Getenv(usernameVariable)
 	}
@@ -67,6 +81,11 @@ func FromFlags(f Flags) (Config, error) {
 	}
 	if f.Upstream != "" {
 		r.wrong(at+".url", u.URL.parse(f.Upstream))
+	}
+	u.Projects = map[string]Project{}
+	for _, name := range f.ProxyCache {
+		r.flags[join(at+".projects", name)] = "--proxy-cache " + shown(name)
+		u.Projects[name] = Project{ProxyCache: true, TagTTL: Duration{notWritten}}
 	}
 	c.Upstreams = map[string]Upstream{flagUpstream: u}
 	r.wrong("listeners[0].address", c.Listeners[0].Address.parse(f.Listen))

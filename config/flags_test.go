@@ -37,13 +37,14 @@ func TestFlagsSayWhatAFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := fromFlags(t, "--upstream", "https://harbor.example.com", "--username", "robot$breakwater", "--password-file", "password",
-		"--listen", "127.0.0.1:5555", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB")
+		"--listen", "127.0.0.1:5555", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB", "--proxy-cache", "hub", "--proxy-cache", "quay-proxy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want, err := config.Parse("config.yaml", []byte(`
 cache: {dir: `+folder+`/cache, max_size: 1GiB}
-upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password}}
+upstreams:
+  harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password, projects: {hub: {proxy_cache: true}, quay-proxy: {proxy_cache: true}}}
 listeners: [{address: 127.0.0.1:5555}]
 admin: {address: ""}
 `))
@@ -119,7 +120,10 @@ func TestErrorsNameTheFlag(t *testing.T) {
 			"--listen: is missing; write one, such as 127.0.0.1:5000",
 			`--max-size: "1G" is not a size; write a whole number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 60GiB`}},
 		{[]string{url, "--admin-listen", "127.0.0.1:5000"}, "", []string{"--admin-listen: 127.0.0.1:5000 is taken by --listen; choose another port, such as 9090"}},
-		{[]string{url, "--max-size", "1GiB"}, "", []string{"--cache-dir: is missing, so there is no cache to limit; name the folder, such as /var/lib/breakwater"}},
+		{[]string{url, "--max-size", "1MiB"}, "", []string{"--max-size: 1MiB is too small to hold an image; write at least 64MiB"}},
+		{[]string{url, "--proxy-cache", "hub", "--proxy-cache", "Hub Proxy", "--proxy-cache", "hub/library"}, "", []string{
+			`--proxy-cache "Hub Proxy": is not the name of a project; write it as Harbor does, such as hub-proxy`,
+			`--proxy-cache "hub/library": is a repository, and only whole projects are known apart; write hub`}},
 	} {
 		noEnvironment(t)
 		t.Setenv("BREAKWATER_PASSWORD", test.password)

@@ -23,9 +23,8 @@ const maxDocument = 1 << 20
 // certificate that does not parse. An error is always a [Problems].
 func Load(path string) (Config, error) {
 	r := newReport(path, nil)
-	data, err := readFile(path, maxDocument)
-	if err != nil {
-		m := unreadable(path, err)
+	data, m := readDocument(path)
+	if m != nil {
 		r.problem(document, m.message, m.fix)
 		return r.result(Config{})
 	}
@@ -37,7 +36,8 @@ func Load(path string) (Config, error) {
 }
 
 // Parse lays the YAML document data over [Default] and checks every value. It
-// looks at nothing but data; name stands for the file in errors, which are
+// looks at nothing but data (and asks the environment for the user's cache folder
+// where no other is written); name stands for the file in errors, which are
 // always a [Problems].
 func Parse(name string, data []byte) (Config, error) {
 	r := newReport(name, nil)
@@ -140,8 +140,10 @@ func (c *Config) complete(r *report) {
 	if len(c.Listeners) == 0 {
 		c.Listeners = Default().Listeners
 	}
+	c.Cache.complete(r)
 	for name, u := range c.Upstreams {
 		u.Name = name
+		u.completeProjects()
 		source := "password_file"
 		if u.PasswordEnv != "" {
 			source = "password_env"
@@ -149,6 +151,14 @@ func (c *Config) complete(r *report) {
 		u.passwordAt = r.name(join("upstreams", name, source))
 		c.Upstreams[name] = u
 	}
+}
+
+func readDocument(path string) ([]byte, *mistake) {
+	data, err := readFile(path, maxDocument)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	return data, nil
 }
 
 // readFile is os.ReadFile with a limit in bytes.

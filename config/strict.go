@@ -18,6 +18,10 @@ type scalar interface{ parse(text string) *mistake }
 // keyRefuser is a section that knows keys which it must not have, and why.
 type keyRefuser interface{ refused(key string) *mistake }
 
+// beginner is an entry under a name of the operator's own that does not begin
+// as its zero value.
+type beginner interface{ usual() any }
+
 // maxNodes bounds how many values are read, each alias counted as often as it is
 // used. Without it a list of a list of aliases could stand for far more than
 // the document's size.
@@ -56,6 +60,8 @@ func (d *decoder) value(n *yaml.Node, into reflect.Value, path string) {
 		d.items(n, into, path)
 	case reflect.String:
 		d.text(n, into, path)
+	case reflect.Bool:
+		d.truth(n, into, path)
 	default:
 		panic("config: no YAML shape for " + into.Type().String())
 	}
@@ -88,6 +94,9 @@ func (d *decoder) entries(n *yaml.Node, into reflect.Value, path string) {
 	into.Set(reflect.MakeMap(into.Type()))
 	for key, value := range d.pairs(n, path) {
 		entry := reflect.New(into.Type().Elem()).Elem()
+		if b, ok := entry.Addr().Interface().(beginner); ok {
+			entry.Set(reflect.ValueOf(b.usual()))
+		}
 		d.value(value, entry, join(path, key))
 		into.SetMapIndex(reflect.ValueOf(key), entry)
 	}
@@ -119,6 +128,19 @@ func (d *decoder) text(n *yaml.Node, into reflect.Value, path string) {
 		return
 	}
 	into.SetString(n.Value)
+}
+
+// truth decodes true or false. The yes and on of YAML 1.1 are text since 1.2.
+func (d *decoder) truth(n *yaml.Node, into reflect.Value, path string) {
+	if !d.is(n, yaml.ScalarNode, "true or false", path) {
+		return
+	}
+	var truth bool
+	if n.ShortTag() != "!!bool" || n.Decode(&truth) != nil {
+		d.problem(path, "is neither true nor false", "write one of the two, without quotes")
+		return
+	}
+	into.SetBool(truth)
 }
 
 // pairs yields the keys and values of a mapping, and reports what is not a plain

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -75,6 +76,14 @@ func (s Size) String() string {
 // MarshalText covers JSON and YAML.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText lets a flag be a Size.
+func (s *Size) UnmarshalText(text []byte) error {
+	if m := s.parse(string(text)); m != nil {
+		return errors.New(m.message + "; " + m.fix)
+	}
+	return nil
+}
+
 // Reserve is what stays free of a file system: a share of its size in percent,
 // or, if Percent is 0, a size.
 type Reserve struct {
@@ -123,5 +132,47 @@ func (d *Duration) parse(text string) *mistake {
 	return nil
 }
 
+// String is 1h30m rather than 1h30m0s.
+func (d Duration) String() string {
+	text := d.Duration.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // MarshalText covers JSON and YAML.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Forever is the longest duration there is, some 292 years.
+const Forever time.Duration = math.MaxInt64
+
+// Period is a duration, or the word forever.
+type Period struct{ time.Duration }
+
+func (p *Period) parse(text string) *mistake {
+	if text == "forever" {
+		p.Duration = Forever
+		return nil
+	}
+	var d Duration
+	if d.parse(text) != nil {
+		return &mistake{shown(text) + " is not a duration", "write a number and ms, s, m or h, such as 168h, or forever"}
+	}
+	p.Duration = d.Duration
+	return nil
+}
+
+// String is forever, or that of [Duration].
+func (p Period) String() string {
+	if p.Duration == Forever {
+		return "forever"
+	}
+	return Duration(p).String()
+}
+
+// MarshalText covers JSON and YAML.
+func (p Period) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

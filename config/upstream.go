@@ -40,6 +40,7 @@ func (u Upstream) validate(r *report, at string) {
 	for i, network := range u.Redirects {
 		validateRedirect(r, fmt.Sprintf("%s.redirects[%d]", at, i), network)
 	}
+	u.validateFreshness(r, at)
 }
 
 // validateURLs keeps the account's password on the way to where it belongs.

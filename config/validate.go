@@ -10,7 +10,9 @@ import (
 )
 
 const (
-	minCache         = 64 * MiB  // a single layer is often larger than anything less
+	minCache         = 64 * MiB // a single layer is often larger than anything less
+	minMemory        = MiB
+	maxLockWait      = 10 * time.Minute
 	maxShutdownGrace = time.Hour // an orchestrator kills long before
 	maxListeners     = 64        // each is compared with each
 )
@@ -21,20 +23,7 @@ func (c Config) validate(r *report) {
 	c.validateUpstreams(r)
 	c.validateAddresses(r)
 	c.Log.validate(r)
-	if c.ShutdownGrace.Duration < 0 || c.ShutdownGrace.Duration > maxShutdownGrace {
-		r.problem("shutdown_grace", c.ShutdownGrace.String()+" is out of range", "write a duration from 0s to 1h")
-	}
-}
-
-func (c Cache) validate(r *report) {
-	r.wrong("cache.dir", absolute(c.Dir))
-	if c.MaxSize < minCache {
-		r.problem("cache.max_size", fmt.Sprintf("%s is too small to hold an image", c.MaxSize), fmt.Sprintf("write at least %s", minCache))
-	}
-	usual := Default().Cache
-	if c.Dir == "" && (c.MaxSize != usual.MaxSize || c.MinFree != usual.MinFree) {
-		r.missing("cache", "cache.dir", "is missing, so there is no cache to limit", "name the folder, such as /var/lib/breakwater")
-	}
+	within(r, "shutdown_grace", c.ShutdownGrace, 0, maxShutdownGrace)
 }
 
 func (c Config) validateUpstreams(r *report) {

@@ -39,6 +39,8 @@ type Metrics struct {
 	exchanges        *prometheus.CounterVec
 	exchangeDuration *prometheus.HistogramVec
 	credential       *prometheus.GaugeVec
+
+	cache *cacheCounts
 }
 
 // New returns Metrics with a registry of their own. What is alerted on begins at 0
@@ -49,7 +51,7 @@ func New(version string, upstreams ...string) *Metrics {
 		requests: counter("requests_total", "Requests answered to clients, by how they ended. Status 499: the client left first.",
 			"route", "kind", "method", "status", "cache"),
 		duration: histogram("request_duration_seconds", "Time from a client's request to the end of its answer, the body included.", "kind", "cache"),
-		bytes:    counter("response_bytes_total", "Bytes of bodies sent to clients.", "route", "kind", "cache"),
+		bytes:    counter("response_bytes_total", "Bytes of bodies sent to clients. Cache hit, validated and stale: of what was held; miss and joined: as it came from upstream; bypass: of what is not kept; none: our own words.", "route", "kind", "cache"),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "requests_in_flight", Help: "Requests being answered now."}),
 
 		upstreamRequests: counter("upstream_requests_total", "Requests sent upstream, redirects followed. Status none: no answer came.",
@@ -61,6 +63,8 @@ func New(version string, upstreams ...string) *Metrics {
 		exchangeDuration: histogram("token_exchange_duration_seconds", "Time that the token service took.", "upstream"),
 		credential: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_state",
 			Help: "1 for the state that the credential for an upstream is in, 0 for the others."}, []string{"upstream", "state"}),
+
+		cache: newCacheCounts(),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
@@ -68,6 +72,8 @@ func New(version string, upstreams ...string) *Metrics {
 	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches,
 		m.exchanges, m.exchangeDuration, m.credential, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.cache.collectors()...)
+	m.cache.begin(upstreams)
 	for _, upstream := range upstreams {
 		for _, kind := range []string{"manifest", "blob"} {
 			m.mismatches.WithLabelValues(upstream, kind)
@@ -80,6 +86,10 @@ const namespace = "breakwater"
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func plain(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
 }
 
 func histogram(name, help string, labels ...string) *prometheus.HistogramVec {

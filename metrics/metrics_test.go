@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
-// page lets every kind of event happen once and returns what Prometheus reads.
+// page lets every kind of event happen, and returns what Prometheus reads.
 func page(t *testing.T) string {
 	t.Helper()
 	m := metrics.New("1.2.3")
@@ -26,7 +26,13 @@ func page(t *testing.T) string {
 	m.TokenExchanged("harbor", "granted", time.Second)
 	m.CredentialChanged("harbor", "accepted")
 	m.CredentialChanged("harbor", "refused")
+	cacheEvents(m)
+	return read(t, m)
+}
 
+// read is what Prometheus reads.
+func read(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
 	answer := httptest.NewRecorder()
 	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if answer.Code != http.StatusOK {

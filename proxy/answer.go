@@ -1,65 +1,65 @@
 package proxy
 
 import (
-	"fmt"
+	"context"
 	"io"
 	"net/http"
-	"strings"
 
 	"breakwater/proxy/registry"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// answer turns upstream's answer into the client's (ReverseProxy's
-// ModifyResponse). The header is built anew: what is not set here does not go
-// out, Set-Cookie and Www-Authenticate above all. An error goes to refuse.
+// answer turns upstream's answer to what is forwarded into the client's
+// (ReverseProxy's ModifyResponse). The header is built anew: what is not set here
+// does not go out, Set-Cookie and Www-Authenticate above all. An error goes to
+// refuse.
 func (x *exchange) answer(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
-		return x.refusalOf(resp)
-	}
-	if encoding := strings.Join(resp.Header.Values("Content-Encoding"), ","); encoding != "" && encoding != "identity" {
-		return x.badAnswer(resp, "content in the encoding %.20q, though identity was asked for", encoding)
+	if err := x.usable(x.request, resp); err != nil {
+		return err
 	}
 	header := http.Header{"X-Content-Type-Options": {"nosniff"}}
 	x.cacheStatus(header)
-	var err error
-	switch x.request.Kind {
-	case registry.KindManifest:
-		err = x.manifest(resp, header)
-	case registry.KindBlob:
-		err = x.blob(resp, header)
-	default:
-		err = x.list(resp, header)
-	}
-	if err != nil {
+	if err := x.list(resp, header); err != nil {
 		return err
-	}
-	if !x.budget.Stop() {
-		return errLate // it ran out just now, and the body is lost with it
 	}
 	resp.Header = header
 	if x.r.Method == http.MethodHead {
 		_ = resp.Body.Close() // there is one when a GET was sent instead
 		resp.Body = http.NoBody
-		return nil
 	}
-	resp.Body = watched{resp.Body, x}
 	return nil
 }
 
-// watched is a body that tells its exchange why it ended too early.
-type watched struct {
-	io.ReadCloser
-	x *exchange
+// serve answers with content, whose header fields are set. An error that comes
+// after the header cuts the connection: the client must not take what it has for
+// the whole.
+func (x *exchange) serve(c Content) error {
+	r := x.r.WithContext(x.ctx)
+	if x.request.Kind != registry.KindBlob {
+		r.Header = r.Header.Clone()
+		r.Header.Del("Range") // as Harbor does: only blobs have parts
+	}
+	err := serveContent(x.w, r, c)
+	if err != nil && x.w.status != 0 {
+		x.failed(whyOf(x.ctx, err))
+		panic(http.ErrAbortHandler)
+	}
+	return err
 }
 
-func (b watched) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.x.failed(err)
-	}
-	return n, err
+// known is content of which only the size is known: a HEAD or a 304 needs no more.
+type known int64
+
+// Size implements [Content].
+func (k known) Size() int64 { return int64(k) }
+
+// Held implements [Content].
+func (k known) Held() bool { return false }
+
+// Section implements [Content]; it is there for methods that never read.
+func (k known) Section(context.Context, int64, int64, bool) io.ReadCloser {
+	return http.NoBody
 }
 
 // content sets the header fields of a manifest or blob, which is named by its
@@ -72,39 +72,7 @@ func content(h http.Header, d digest.Digest, mediaType string) {
 
 func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 
-// notModified makes a 304 of an answer.
-func (x *exchange) notModified(resp *http.Response, h http.Header) {
-	_ = resp.Body.Close()
-	resp.Body, resp.ContentLength = http.NoBody, 0
-	resp.StatusCode = http.StatusNotModified
-	h.Del("Content-Length")
-}
-
-// matches tells whether the client's If-None-Match names what it would get (RFC
-// 9110 §13.1.2, weak comparison).
+// matches tells whether the client's If-None-Match names what it would get.
 func (x *exchange) matches(current string) bool {
-	for _, field := range x.r.Header.Values("If-None-Match") {
-		for tag := range strings.SplitSeq(field, ",") {
-			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-			if tag == "*" || tag == current {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// badAnswer is the refusal of an answer that no registry should have given.
-func (x *exchange) badAnswer(resp *http.Response, format string, args ...any) error {
-	return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-		"upstream %s answered %d with something that is not the %s asked for", x.Upstream.Name(), resp.StatusCode, x.request.Kind).
-		Because(fmt.Errorf(format, args...))
-}
-
-// fwdStatus is the parameter of RFC 9211 §2.3.
-func fwdStatus(status int) string {
-	if status == 0 {
-		return ""
-	}
-	return fmt.Sprintf("; fwd-status=%d", status)
+	return namesTag(x.r.Header.Values("If-None-Match"), current, "W/")
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"breakwater/blobcache"
 	"breakwater/proxy"
 	"breakwater/proxy/registry"
+	"breakwater/tokencache"
 
 	"go.uber.org/zap"
 )
@@ -19,9 +22,13 @@ import (
 // scripted is an upstream whose answers a test writes.
 type scripted func(*http.Request) (*http.Response, error)
 
-func (scripted) Name() string                                          { return "harbor" }
-func (scripted) URL() *url.URL                                         { return &url.URL{Scheme: "http", Host: "harbor.test"} }
-func (s scripted) Reading(registry.Request) http.RoundTripper          { return s }
+func (scripted) Name() string                                 { return "harbor" }
+func (scripted) URL() *url.URL                                { return &url.URL{Scheme: "http", Host: "harbor.test"} }
+func (s scripted) Reading(registry.Request) http.RoundTripper { return s }
+func (scripted) Exchanged(tokencache.Scope) time.Time         { return time.Now() }
+func (scripted) Grant(context.Context, tokencache.Scope) (tokencache.Grant, error) {
+	return tokencache.Grant{Opaque: true}, nil
+}
 func (s scripted) RoundTrip(req *http.Request) (*http.Response, error) { return s(req) }
 
 // late answers a request after a time, or not at all when it is given up first.
@@ -73,8 +80,14 @@ func TestHeaderBudget(t *testing.T) {
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				p := proxy.New(proxy.Options{Upstream: c.upstream, UserAgent: "x", Events: new(events), Log: zap.NewNop()})
+				told := new(events)
+				cache, err := blobcache.Open(t.Context(), blobcache.Options{Dir: dir, MaxSize: 1 << 30, Memory: 1 << 20, Events: told, Log: zap.NewNop()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := proxy.New(proxy.Options{Upstream: c.upstream, Cache: cache, Policy: defaults(), UserAgent: "x", Events: told, Log: zap.NewNop()})
 				began, got := time.Now(), httptest.NewRecorder()
 				p.ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
 				if took := time.Since(began); took > 12*time.Second {
@@ -82,6 +95,9 @@ func TestHeaderBudget(t *testing.T) {
 				}
 				if got.Code != 503 && got.Code != 404 {
 					t.Errorf("%d %s", got.Code, got.Body)
+				}
+				if err := errors.Join(p.Close(), cache.Close()); err != nil {
+					t.Error(err)
 				}
 			})
 		})

@@ -1,19 +1,27 @@
 // Package proxy is the road of one pull: an http.Handler that takes a registry
-// client's request and answers it from upstream. [Proxy.ServeHTTP] keeps this
-// order, and the files are named after it:
+// client's request and answers it from what is held, or from upstream.
+// [Proxy.ServeHTTP] keeps this order, and the files are named after it:
 //
 //  1. Parse the request once into a value (package registry). What does not
 //     parse strictly, upgrades, and writes are refused here.
-//  2. Forward it (forward.go) by [httputil.ReverseProxy] on the transport of
-//     package upstream: the request built anew from the value, with an
-//     allow-list of headers.
-//  3. Answer (answer.go): manifests and lists are read whole (document.go). A
-//     manifest is verified and offered by what the client accepts (manifest.go);
-//     a list gets links that point at us (list.go); a blob is hashed as it passes
-//     and its tail withheld until the digest is right (blob.go, withhold.go). An
-//     allow-list of headers goes out. Up to here all has twelve seconds.
-//  4. Whatever went wrong becomes one registry error (refusal.go), in one place.
+//  2. By tag (tag.go): what it is now, from its record while that is fresh, else by
+//     one HEAD upstream for all who wait, else, while upstream is down, from the
+//     record as it was. A refusal is asked again before it is believed (denial.go).
+//  3. By digest (manifest.go, blob.go): is there a link (link.go), that is, did
+//     upstream give this digest for this repository? Held content without one is
+//     asked for upstream first.
+//  4. A hit is served (content.go, ranges.go). What follows from it happens in the
+//     background: access that was proven too long ago is proven anew (access.go), the
+//     pull is reported to upstream (report.go), what the manifest lists counts as used
+//     and is linked (children.go).
+//  5. A miss is fetched: a manifest whole (document.go), a blob by joining or starting
+//     its transfer into the cache, for which source.go asks upstream.
+//  6. All else, tags lists, the catalog and referrers, is forwarded (forward.go,
+//     list.go) by [httputil.ReverseProxy] on the same transport.
+//  7. Whatever went wrong becomes one registry error (refusal.go), in one place.
 //
-// Each request ends in one line of the log and one count (exchange.go), and
-// tells its client the same in Cache-Status.
+// Every question to upstream is built anew from the parsed value and judged in
+// ask.go; up to our own header all has twelve seconds. Each request ends in one line
+// of the log and one count (exchange.go), and tells its client the same in
+// Cache-Status (cachestatus.go).
 package proxy

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,25 +16,21 @@ const maxHeld = 256 << 20
 // readDocument reads a manifest or a list of at most that many bytes whole: it is
 // verified before its header goes out, and a slow client holds memory, which is
 // bounded, in place of one of the few connections that tokens and manifests need.
-func (x *exchange) readDocument(resp *http.Response, most int64) ([]byte, error) {
+// release gives the memory back.
+func (p *Proxy) readDocument(ctx context.Context, resp *http.Response, most int64) (body []byte, release func(), err error) {
 	defer func() { _ = resp.Body.Close() }()
 	tooLarge := registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-		"upstream %s answered with more than %d MiB: ask for a list in parts, with n", x.Upstream.Name(), most>>20)
+		"upstream %s answered with more than %d MiB: ask for a list in parts, with n", p.Upstream.Name(), most>>20)
 	size := resp.ContentLength
 	switch {
 	case size > most:
-		return nil, tooLarge
+		return nil, nil, tooLarge
 	case size < 0:
 		size = most
 	}
-	if err := x.documents.Acquire(resp.Request.Context(), size); err != nil {
-		return nil, x.unavailable(0).Because(fmt.Errorf("too many manifests and lists wait for slow clients: %w", err))
+	if err := p.acquire(ctx, size); err != nil {
+		return nil, nil, err
 	}
-	x.held = size
-	var (
-		body []byte
-		err  error
-	)
 	if resp.ContentLength >= 0 {
 		body = make([]byte, size)
 		_, err = io.ReadFull(resp.Body, body)
@@ -42,11 +39,31 @@ func (x *exchange) readDocument(resp *http.Response, most int64) ([]byte, error)
 	}
 	switch {
 	case err != nil:
-		return nil, x.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", err))
+		err = p.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", whyOf(ctx, err)))
 	case int64(len(body)) > most:
-		return nil, tooLarge
+		err = tooLarge
 	}
-	x.documents.Release(size - int64(len(body)))
-	x.held = int64(len(body))
-	return body, nil
+	if err != nil {
+		p.documents.Release(size)
+		return nil, nil, err
+	}
+	p.documents.Release(size - int64(len(body)))
+	return body, func() { p.documents.Release(int64(len(body))) }, nil
+}
+
+// acquire waits for that much memory.
+func (p *Proxy) acquire(ctx context.Context, size int64) error {
+	if err := p.documents.Acquire(ctx, size); err != nil {
+		return p.unavailable(0).Because(fmt.Errorf("too many manifests and lists wait for slow clients: %w", err))
+	}
+	return nil
+}
+
+// holdMemory accounts for a document until its client has it.
+func (x *exchange) holdMemory(size int64) error {
+	if err := x.acquire(x.ctx, size); err != nil {
+		return err
+	}
+	x.held += size
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"time"
 
+	"breakwater/blobcache/fill"
+	"breakwater/blobcache/index"
 	"breakwater/proxy/registry"
 
 	"go.uber.org/zap"
@@ -26,14 +28,13 @@ type exchange struct {
 	request registry.Request
 	began   time.Time
 
-	// Of the question to upstream.
-	asked           bool
-	cancel          context.CancelCauseFunc // ends it
-	budget          *time.Timer             // does so when no answer goes out in time
-	upstreamTook    time.Duration           // until the headers were there
-	upstreamStatus  int                     // 0 when there were none
-	upstreamRequest string                  // Harbor's own X-Request-Id, to be found in its logs
+	// ctx is the request's; it ends with errLate when no header goes out in time.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	budget *time.Timer
 
+	found found
+	asked asked // upstream, if method is set
 	held  int64 // bytes of documents to be given back
 	cause error // why the answer is not the one asked for
 }
@@ -53,7 +54,9 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if !requestID.MatchString(x.id) {
 		x.id = rand.Text()
 	}
-	x.w = newResponse(w, x.id)
+	x.ctx, x.cancel = context.WithCancelCause(r.Context())
+	x.budget = time.AfterFunc(headerBudget, func() { x.cancel(errLate) })
+	x.w = newResponse(w, x.id, x.budget)
 	if r.ContentLength != 0 {
 		// Nothing here reads a body, but net/http reads a rest of it before the
 		// next request: not for ever, and not on this connection.
@@ -67,19 +70,17 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // end counts the request and writes its line.
 func (x *exchange) end() {
 	x.w.patience()
-	if x.cancel != nil {
-		x.budget.Stop()
-		x.cancel(context.Canceled)
-	}
+	x.budget.Stop()
+	x.cancel(context.Canceled)
 	x.documents.Release(x.held)
 	if x.cause == nil && x.w.err != nil {
 		x.cause = errClientLeft
 	}
 	served := Served{
 		Kind: x.request.Kind.String(), Method: method(x.r.Method), Status: x.status(),
-		Cache: x.cacheResult(), Bytes: x.w.bytes, Took: time.Since(x.began),
+		Cache: x.found.word(), Bytes: x.w.bytes, Took: time.Since(x.began),
 	}
-	if x.asked {
+	if x.found.how != "" {
 		served.Route = x.Upstream.Name()
 	}
 	x.Events.RequestServed(served)
@@ -117,9 +118,12 @@ func (x *exchange) fields(served Served) []zap.Field {
 		zap.String("cache", served.Cache), zap.Duration("took", served.Took),
 		zap.String("user_agent", shorten(x.r.UserAgent())),
 	}
-	if x.asked {
-		fields = append(fields, zap.String("upstream", served.Route), zap.Duration("upstream_took", x.upstreamTook),
-			zap.Int("upstream_status", x.upstreamStatus), zap.String("upstream_request_id", x.upstreamRequest))
+	if x.asked.method != "" {
+		fields = append(fields, zap.String("upstream", x.Upstream.Name()), zap.Duration("upstream_took", x.asked.took),
+			zap.Int("upstream_status", x.asked.status), zap.String("upstream_request_id", x.asked.requestID))
+	}
+	if x.found.how == cacheStale {
+		fields = append(fields, zap.Duration("stale", x.found.age), zap.NamedError("stale_because", x.found.why))
 	}
 	if x.cause != nil {
 		fields = append(fields, zap.String("error", x.cause.Error()))
@@ -127,28 +131,24 @@ func (x *exchange) fields(served Served) []zap.Field {
 	return fields
 }
 
-// cacheResult is the word that log, metric and Cache-Status share.
-func (x *exchange) cacheResult() string {
-	if x.asked {
-		return "bypass"
-	}
-	return "none"
-}
-
-// cacheStatus is the header of RFC 9211: forwarded because there is no cache
-// that could answer.
-func (x *exchange) cacheStatus(h http.Header) {
-	if x.asked {
-		h.Set("Cache-Status", "breakwater; fwd=bypass"+fwdStatus(x.upstreamStatus))
+// note keeps what a question to upstream came to.
+func (x *exchange) note(did asked) {
+	if did.method != "" {
+		x.asked = did
+		x.found.become(cacheMiss)
 	}
 }
 
-// failed remembers why the answer is not the one asked for, and counts wrong
-// content, whether it was found before the header or in the middle of the body.
+func (x *exchange) repository() index.Repository {
+	return index.Repository{Origin: x.origin, Name: x.request.Name}
+}
+
+// failed remembers why the answer is not the one asked for, whether that was found
+// before the header or in the middle of the body.
 func (x *exchange) failed(err error) {
-	var mismatch mismatchError
-	if errors.As(err, &mismatch) {
-		x.Events.DigestMismatch(x.Upstream.Name(), x.request.Kind.String())
+	var mismatch *fill.MismatchError
+	if errors.As(err, &mismatch) && x.request.Kind == registry.KindBlob && x.found.how == cacheMiss {
+		x.Events.DigestMismatch(x.Upstream.Name(), x.request.Kind.String()) // once for all who waited with this one
 	}
 	x.cause = err
 	if x.clientLeft() {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -24,12 +25,12 @@ func (w *world) tick() <-chan time.Time { return time.After(100 * time.Milliseco
 func TestWrongBytes(t *testing.T) {
 	w := newWorld(t, account)
 	small, large := w.layer("team-a/app"), w.layer("team-a/big")
-	byDigest := w.get(200, "HEAD /v2/team-a/app/manifests/1.0").Header.Get("Docker-Content-Digest")
+	byDigest := w.get(200, "HEAD /v2/team-a/app/manifests/1.1").Header.Get("Docker-Content-Digest")
 	w.harbor.AddFault(harbortest.Fault{WrongDigest: true})
 
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/blobs/"+small)
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/manifests/"+byDigest)
-	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/manifests/1.0") // its header promises another digest
+	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/manifests/1.1")
 	a := w.get(200, "GET /v2/team-a/big/blobs/"+large)
 	if a.err == nil || int64(len(a.body)) > a.ContentLength-64<<10 {
 		t.Errorf("the client got %d of %d wrong bytes, %v", len(a.body), a.ContentLength, a.err)
@@ -40,8 +41,9 @@ func TestWrongBytes(t *testing.T) {
 	}
 
 	w.harbor.ClearFaults()
-	w.get(200, "GET /v2/team-a/app/blobs/"+small)
-	w.get(200, "GET /v2/team-a/big/blobs/"+large)
+	for _, path := range []string{"/v2/team-a/app/blobs/" + small, "/v2/team-a/big/blobs/" + large} {
+		w.eventually("GET " + path) // wrong bytes are not asked for again at once
+	}
 }
 
 func TestLoginPageIsNoManifest(t *testing.T) {
@@ -94,27 +96,49 @@ func TestPassingFaultsAreBridged(t *testing.T) {
 	}
 }
 
+// A transfer that breaks at whatever point goes on where it broke: the client sees
+// one unbroken body.
+func TestCutsAreResumed(t *testing.T) {
+	for name, fault := range map[string]harbortest.Fault{
+		"cuts": {Cut: true}, "cuts without ranges": {Cut: true, IgnoreRange: true},
+		"cuts behind a redirect": {Cut: true},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			w := newWorld(t, account)
+			large := w.layer("team-a/big")
+			for range 5 {
+				fault.Match, fault.Times, fault.After = harbortest.Blobs, 1, 1+rand.Int64N(2<<20)
+				if name == "cuts behind a redirect" {
+					fault.RedirectTo = w.origin.StorageURL
+				}
+				w.harbor.AddFault(fault)
+			}
+			a := w.get(200, "GET /v2/team-a/big/blobs/"+large)
+			if a.err != nil || digest.FromBytes(a.body).String() != large {
+				t.Errorf("%d bytes, %v", len(a.body), a.err)
+			}
+			w.events.last(t)
+			if w.events.told("resumed") == 0 {
+				t.Error("no resumed transfer was counted")
+			}
+		})
+	}
+}
+
+// One that never goes on is no complete body.
 func TestCutBodyIsNeverComplete(t *testing.T) {
 	w := newWorld(t, account)
 	large := w.layer("team-a/big")
-	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, After: 1 << 20, Cut: true})
+	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Times: 1, After: 1 << 20, Cut: true})
+	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Status: 404})
 	a := w.get(200, "GET /v2/team-a/big/blobs/"+large)
-	if a.err == nil || len(a.body) >= 1<<20 {
+	if a.err == nil || len(a.body) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(a.body), a.err)
 	}
 	w.events.last(t)
-	if !strings.Contains(w.log.String(), `"level":"warn"`) || !strings.Contains(w.log.String(), "unexpected EOF") {
+	if !strings.Contains(w.log.String(), `"level":"warn"`) || !strings.Contains(w.log.String(), "404") {
 		t.Errorf("the log does not tell of the cut:\n%s", w.log)
 	}
-	w.refused(503, "UNAVAILABLE", "GET /v2/team-a/app/blobs/"+w.cutAtOnce())
-}
-
-// cutAtOnce makes Harbor cut blobs after ten bytes and returns a small one.
-func (w *world) cutAtOnce() string {
-	w.harbor.ClearFaults()
-	small := w.layer("team-a/app")
-	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, After: 10, Cut: true})
-	return small
 }
 
 // A client that leaves takes its request upstream with it, and is counted.
@@ -141,7 +165,6 @@ func TestBlobRedirectIsFollowedHere(t *testing.T) {
 	if digest.FromBytes(a.body).String() != layer {
 		t.Error("wrong bytes")
 	}
-	w.get(206, "GET /v2/team-a/app/blobs/"+layer, "Range: bytes=1-2")
 	elsewhere := 0
 	for _, r := range w.harbor.Requests() {
 		if !strings.HasSuffix(w.origin.StorageURL, r.Host) {
@@ -154,8 +177,8 @@ func TestBlobRedirectIsFollowedHere(t *testing.T) {
 			}
 		}
 	}
-	if elsewhere != 2 {
-		t.Errorf("%d requests reached the storage, want 2", elsewhere)
+	if elsewhere != 1 {
+		t.Errorf("%d requests reached the storage, want 1", elsewhere)
 	}
 }
 
@@ -167,8 +190,9 @@ func TestExpiredRedirectIsAskedAgain(t *testing.T) {
 	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/app/blobs/"), RedirectTo: w.origin.StorageURL})
 	w.get(200, "GET /v2/team-a/app/blobs/"+layer)
 	w.harbor.ClearFaults()
-	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/app/blobs/"), RedirectTo: w.origin.StorageURL, Expires: -time.Minute})
-	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/blobs/"+layer)
+	other := w.layer("team-a/big")
+	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/big/blobs/"), RedirectTo: w.origin.StorageURL, Expires: -time.Minute})
+	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/big/blobs/"+other)
 }
 
 // An upstream that is no Harbor, or an evil one.
@@ -299,43 +323,6 @@ func TestEvilUpstream(t *testing.T) {
 	}
 }
 
-// A 206 must be of the form that was asked for.
-func TestPartsThatLie(t *testing.T) {
-	blob := []byte("the bytes of a blob")
-	path := "/v2/a/blobs/" + digest.FromBytes(blob).String()
-	for answer, want := range map[string]int{
-		"bytes 1-4/19": 206, "bytes 0-3/19": 502, "bytes 4-1/19": 502, "bytes 1-4/4": 502, "bytes 1-5/19": 502, "bytes 1-4/*": 206,
-		"bytes 1-4/19; evil": 502, "bytes +1-4/19": 502, "lines 1-4/19": 502, "": 502,
-	} {
-		w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/v2/" {
-				return
-			}
-			rw.Header().Set("Content-Range", answer)
-			rw.WriteHeader(http.StatusPartialContent)
-			_, _ = rw.Write(blob[1:5])
-		}))
-		if a := w.get(want, "GET "+path, "Range: bytes=1-4"); want == 206 && a.Header.Get("Content-Range") != answer {
-			t.Errorf("%q: Content-Range %q", answer, a.Header.Get("Content-Range"))
-		}
-	}
-}
-
-// Nor several parts where one was asked for.
-func TestSeveralPartsForOne(t *testing.T) {
-	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v2/" {
-			return
-		}
-		rw.Header().Set("Content-Type", "multipart/byteranges; boundary="+r.Header.Get("Range")[len("bytes=1-4,6-"):])
-		rw.WriteHeader(http.StatusPartialContent)
-	}))
-	path := "GET /v2/a/blobs/sha256:" + strings.Repeat("0", 64)
-	w.get(206, path, "Range: bytes=1-4,6-7")
-	w.get(502, path, "Range: bytes=1-40000000000000")
-	w.get(502, path, `Range: bytes=1-4,6-"a b"`)
-}
-
 // What waits for slow clients has a bound.
 func TestDocumentsInMemoryAreBounded(t *testing.T) {
 	list := `{"name":"a","tags":["` + strings.Repeat("x", 15<<20) + `"]}`
@@ -378,12 +365,12 @@ func TestOldClientGetsNoBlobOfUnknownLength(t *testing.T) {
 	blob := []byte("the bytes of a blob")
 	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
-			_ = http.NewResponseController(rw).Flush() // chunked
 			_, _ = rw.Write(blob)
+			_ = http.NewResponseController(rw).Flush() // chunked, and its end is not in sight
+			<-r.Context().Done()
 		}
 	}))
 	path := "/v2/a/blobs/" + digest.FromBytes(blob).String()
-	w.get(200, "GET "+path)
 	conn, err := textproto.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
 	if err != nil {
 		t.Fatal(err)

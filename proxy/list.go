@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"mime"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"breakwater/blobcache"
 	"breakwater/proxy/registry"
 
 	"go.uber.org/zap"
@@ -17,37 +19,35 @@ import (
 // maxList bounds a list, in bytes: some 100,000 repositories.
 const maxList = 16 << 20
 
-// list answers what is neither manifest nor blob: the base, tags, catalog and
-// referrers.
+// list answers what is neither manifest nor blob: tags, catalog and referrers.
 func (x *exchange) list(resp *http.Response, h http.Header) error {
 	if resp.StatusCode != http.StatusOK {
-		return x.badAnswer(resp, "a part of a list")
-	}
-	if x.request.Kind == registry.KindBase {
-		// All that end-1 says is its status.
-		_ = resp.Body.Close()
-		resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader("{}")), 2
-		h.Set("Content-Type", "application/json")
-		h.Set("Content-Length", "2")
-		return nil
+		return x.badAnswer(x.request, resp, "a part of a list")
 	}
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" && mediaType != registry.TypeOCIIndex {
-		return x.badAnswer(resp, "a list of the type %.60q", resp.Header.Get("Content-Type"))
+		return x.badAnswer(x.request, resp, "a list of the type %.60q", resp.Header.Get("Content-Type"))
+	}
+	if applied := resp.Header.Get(filtersApplied); applied == "artifactType" {
+		h.Set(filtersApplied, applied)
 	}
 	if resp.Request.Method != http.MethodHead {
-		body, err := x.readDocument(resp, maxList)
+		body, release, err := x.readDocument(x.ctx, resp, maxList)
 		if err != nil {
 			return err
+		}
+		release()
+		if err := x.holdMemory(int64(len(body))); err != nil {
+			return err
+		}
+		if x.request.Kind == registry.KindReferrers && emptyIndex(body) {
+			x.referrers.put(x.request.URL().String(), list{mediaType, h.Get(filtersApplied), body}, negativeLife)
 		}
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	h.Set("Content-Type", mediaType)
 	if resp.ContentLength >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
-	}
-	if applied := resp.Header.Get("Oci-Filters-Applied"); applied == "artifactType" {
-		h.Set("OCI-Filters-Applied", applied)
 	}
 	if link := resp.Header.Get("Link"); link != "" {
 		if next, ok := x.next(link); ok {
@@ -58,6 +58,39 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 		}
 	}
 	return nil
+}
+
+// filtersApplied is a header field of the distribution spec, "Listing Referrers".
+const filtersApplied = "Oci-Filters-Applied"
+
+// list is an answer that is remembered.
+type list struct {
+	mediaType string
+	filters   string // OCI-Filters-Applied
+	body      []byte
+}
+
+// noReferrers answers from the memory that nothing refers to a digest: signature
+// checks ask for each image of each pod.
+func (x *exchange) noReferrers() (bool, error) {
+	empty, ok := x.referrers.get(x.request.URL().String())
+	if !ok {
+		return false, nil
+	}
+	x.found.how = cacheHit
+	x.w.Header().Set("Content-Type", empty.mediaType)
+	if empty.filters != "" {
+		x.w.Header().Set(filtersApplied, empty.filters)
+	}
+	x.cacheStatus(x.w.Header())
+	return true, x.serve(blobcache.Bytes(empty.body))
+}
+
+func emptyIndex(body []byte) bool {
+	var index struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	return json.Unmarshal(body, &index) == nil && len(index.Manifests) == 0
 }
 
 // next builds the Link of the next page (distribution spec, "Listing Tags")

@@ -1,109 +1,200 @@
 package proxy
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"strconv"
+	"time"
 
+	"breakwater/blobcache"
+	"breakwater/blobcache/fill"
+	"breakwater/blobcache/index"
 	"breakwater/proxy/registry"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// maxManifest is the size in bytes that the distribution spec ("Pushing
-// Manifests") has every registry accept; larger ones are refused.
-const maxManifest = 4 << 20
+// maxManifest is the size in bytes beyond which a manifest is refused.
+const maxManifest = blobcache.MaxDocument
 
-// manifest answers end-3. GET and HEAD agree in type, length and digest.
-func (x *exchange) manifest(resp *http.Response, h http.Header) error {
-	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
-	if resp.StatusCode != http.StatusOK || !ok {
-		return x.badAnswer(resp, "a manifest of the type %.60q", resp.Header.Get("Content-Type"))
-	}
-	var (
-		d      digest.Digest
-		length = resp.ContentLength
-		err    error
-	)
-	if resp.Request.Method == http.MethodHead {
-		if d, err = x.promisedDigest(resp); err != nil {
-			return err
-		}
-	} else {
-		body, err := x.readManifest(resp, mediaType)
+// manifest answers end-3. GET and HEAD agree in type, length and digest, by tag and
+// by digest.
+func (x *exchange) manifest() error {
+	named := pair{x.repository(), index.Manifest, x.request.Digest}
+	var size int64 = -1
+	mediaType := ""
+	if x.request.Tag != "" {
+		tag, err := x.tag(tagKey{named.repo, x.request.Tag})
 		if err != nil {
 			return err
 		}
-		if d, err = x.verifiedDigest(resp, body); err != nil {
-			return err
-		}
-		length = int64(len(body))
-		resp.Body = io.NopCloser(bytes.NewReader(body))
+		named.digest, mediaType, size = tag.Digest, tag.MediaType, tag.Size
 	}
-
+	if x.index.Blocked(named.digest) {
+		return blocked(named.digest)
+	}
+	link, body, err := x.manifestOf(named)
+	switch {
+	case err != nil:
+		return err
+	case body != nil:
+		mediaType, size = link.MediaType, int64(len(body))
+	case mediaType == "":
+		mediaType, size = link.MediaType, link.Size
+	}
 	if !registry.Accepts(x.r.Header.Values("Accept"), mediaType) {
 		return registry.Errorf(http.StatusNotFound, registry.CodeManifestUnknown,
 			"this manifest is of the type %s, which the Accept header does not list", mediaType)
 	}
-	content(h, d, mediaType)
+	h := x.w.Header()
+	content(h, named.digest, mediaType)
 	h.Set("Vary", "Accept")
-	if length >= 0 {
-		h.Set("Content-Length", strconv.FormatInt(length, 10))
+	x.cacheStatus(h)
+	if body == nil {
+		return x.serve(known(size))
 	}
-	if x.matches(h.Get("Etag")) {
-		x.notModified(resp, h)
+	if err := x.holdMemory(int64(len(body))); err != nil {
+		return err
 	}
-	return nil
+	return x.serve(blobcache.Bytes(body))
 }
 
-// promisedDigest is what a HEAD is told.
-func (x *exchange) promisedDigest(resp *http.Response) (digest.Digest, error) {
-	if x.request.Digest != "" {
-		return x.request.Digest, nil
+// manifestOf finds the manifest: what is linked, and its bytes unless only a HEAD
+// was asked for and they are not here.
+func (x *exchange) manifestOf(named pair) (index.Link, []byte, error) {
+	link, ok := x.linked(named)
+	if !ok && x.cache.Held(named.digest) {
+		proven, err := x.prove(x.ctx, named)
+		x.note(proven.asked)
+		if err != nil {
+			return index.Link{}, nil, err
+		}
+		link, ok = proven.link, true
+		x.found.become(cacheValidated)
 	}
-	promised := resp.Header.Get("Docker-Content-Digest")
-	d, ok := registry.ParseDigest(promised)
-	if !ok {
-		return "", x.badAnswer(resp, "%.80q as a digest", promised)
+	if ok {
+		if body, held := x.cache.Document(x.ctx, named.digest); held {
+			x.found.become(cacheHit)
+			x.hitManifest(named, link, body)
+			return link, body, nil
+		}
 	}
-	return d, nil
+	if x.r.Method == http.MethodHead {
+		if x.request.Tag != "" {
+			x.found.become(cacheMiss)
+			return index.Link{}, nil, nil // the tag's record says it all
+		}
+		proven, err := x.prove(x.ctx, named)
+		x.note(proven.asked)
+		x.found.become(cacheMiss)
+		return proven.link, nil, err
+	}
+	got, err := x.fetch(x.ctx, named)
+	x.note(got.asked)
+	x.found.how = cacheMiss
+	return index.Link{MediaType: got.mediaType}, got.bytes, err
 }
 
-func (x *exchange) readManifest(resp *http.Response, mediaType string) ([]byte, error) {
-	body, err := x.readDocument(resp, maxManifest)
+// hitManifest is what follows from a pull that upstream did not see.
+func (x *exchange) hitManifest(named pair, link index.Link, body []byte) {
+	x.checkAccess(named.repo)
+	if x.r.Method == http.MethodGet {
+		x.report(named, link)
+	}
+	x.touch(named.digest, body)
+}
+
+// fetched is a manifest that came from upstream.
+type fetched struct {
+	asked
+	manifest
+}
+
+// document is fetch for those who ask nothing more.
+func (p *Proxy) document(ctx context.Context, named pair) (manifest, error) {
+	if link, ok := p.linked(named); ok {
+		if body, held := p.cache.Document(ctx, named.digest); held {
+			return manifest{named.digest, link.MediaType, body}, nil
+		}
+	}
+	got, err := p.fetch(ctx, named)
+	return got.manifest, err
+}
+
+// fetch gets a manifest by its digest from upstream, once for all who wait, and
+// keeps it. Nobody is given a missing one's second question within seconds.
+func (p *Proxy) fetch(ctx context.Context, named pair) (fetched, error) {
+	key := named.repo.Name + "@" + named.digest.String()
+	if no, ok := p.refused.get(key); ok {
+		return fetched{}, no
+	}
+	got, err := p.fetches.Do(ctx, named, func(ctx context.Context) (fetched, error) {
+		limited, cancel := budgeted(ctx)
+		defer cancel()
+		got, err := p.fetchNow(limited, named)
+		if denialOf(err) != notDenied {
+			p.refused.put(key, err, negativeLife)
+		}
+		return got, err
+	})
+	return got, whyOf(ctx, err)
+}
+
+func (p *Proxy) fetchNow(ctx context.Context, named pair) (fetched, error) {
+	epoch := p.index.Epoch(named.repo)
+	request := named.request()
+	resp, did, err := p.ask(ctx, http.MethodGet, request)
 	if err != nil {
-		return nil, err
+		return fetched{asked: did}, err
 	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := p.readManifest(ctx, request, resp, named.digest.String())
+	if err != nil {
+		return fetched{asked: did}, err
+	}
+	p.cache.Keep(body.digest, body.bytes)
+	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: time.Now()})
+	p.became(named.repo, body)
+	return fetched{did, body}, nil
+}
+
+// readManifest reads and verifies a manifest. A proxy-cache project promises no
+// digest at first: its header is there, and empty.
+func (p *Proxy) readManifest(ctx context.Context, request registry.Request, resp *http.Response, promised string) (manifest, error) {
+	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || !ok {
+		return manifest{}, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+	}
+	body, release, err := p.readDocument(ctx, resp, maxManifest)
+	if err != nil {
+		return manifest{}, err
+	}
+	defer release()
+	p.Events.Fetched(p.Upstream.Name(), request.Kind.String(), int64(len(body)))
 	var says struct {
 		MediaType string `json:"mediaType"`
 	}
 	if err := json.Unmarshal(body, &says); err != nil {
-		return nil, x.badAnswer(resp, "a manifest that is not JSON: %w", err)
+		return manifest{}, p.badAnswer(request, resp, "a manifest that is not JSON: %w", err)
 	}
 	// An OCI manifest may leave mediaType out (image spec, "Image Manifest").
 	if says.MediaType != "" && says.MediaType != mediaType {
-		return nil, x.badAnswer(resp, "the type %.80q for a manifest that calls itself %.80q", mediaType, says.MediaType)
+		return manifest{}, p.badAnswer(request, resp, "the type %.80q for a manifest that calls itself %.80q", mediaType, says.MediaType)
 	}
-	return body, nil
+	want := digest.FromBytes(body)
+	if promised != "" {
+		if want, ok = registry.ParseDigest(promised); !ok {
+			return manifest{}, p.badAnswer(request, resp, "%.80q as a digest", promised)
+		}
+		if want.Algorithm().FromBytes(body) != want {
+			p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
+			return manifest{}, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: want})
+		}
+	}
+	return manifest{want, mediaType, body}, nil
 }
 
-// verifiedDigest computes the digest that was asked for, or promised. A
-// proxy-cache project promises none at first: its header is there, and empty.
-func (x *exchange) verifiedDigest(resp *http.Response, body []byte) (digest.Digest, error) {
-	want, promised := x.request.Digest, resp.Header.Get("Docker-Content-Digest")
-	if want == "" {
-		if promised == "" {
-			return digest.FromBytes(body), nil
-		}
-		var ok bool
-		if want, ok = registry.ParseDigest(promised); !ok {
-			return "", x.badAnswer(resp, "%.80q as a digest", promised)
-		}
-	}
-	if got := want.Algorithm().FromBytes(body); got != want {
-		return "", x.badAnswer(resp, "%w", mismatchError{want: want, got: got})
-	}
-	return want, nil
+// blocked is the refusal of a digest that the operator does not want served.
+func blocked(d digest.Digest) error {
+	return registry.Errorf(http.StatusForbidden, registry.CodeDenied, "%s is blocked here by the operator", d)
 }

@@ -1,19 +1,28 @@
 package proxy
 
 import (
+	"context"
+	"hash/maphash"
 	"log"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
+	"breakwater/blobcache"
+	"breakwater/blobcache/index"
+	"breakwater/internal/flight"
 	"breakwater/proxy/registry"
+	"breakwater/tokencache"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 )
 
-// Events are what a Proxy tells metrics of.
+// Events are what a Proxy tells metrics of. Results and states are closed sets: the
+// constants of this package.
 type Events interface {
 	// RequestBegan and RequestServed frame each request.
 	RequestBegan()
@@ -21,6 +30,19 @@ type Events interface {
 	// DigestMismatch counts content from upstream that is not what its digest
 	// says, by kind ("manifest", "blob"). No client got it whole.
 	DigestMismatch(upstream, kind string)
+	// Fetched counts bytes of manifests that came from upstream.
+	Fetched(upstream, kind string, n int64)
+	// TagChecked counts questions what a tag is now.
+	TagChecked(upstream, result string)
+	// LinkProven counts questions whether a repository has what is held.
+	LinkProven(upstream, result string)
+	// DenialChanged counts refusals of what is held, and what became of them.
+	DenialChanged(upstream, state string)
+	// PullReported counts manifests fetched for upstream to know of their use.
+	PullReported(upstream, result string)
+	// StaleServed counts answers from a tag's record that upstream did not confirm
+	// since age.
+	StaleServed(upstream, kind string, age time.Duration)
 }
 
 // Served says how one request ended, in words of which each has few values.
@@ -34,25 +56,53 @@ type Served struct {
 	Took   time.Duration
 }
 
-// Upstream is where requests are forwarded to: [breakwater/proxy/upstream.Client].
+// Upstream is who is asked: [breakwater/proxy/upstream.Client].
 type Upstream interface {
 	Name() string
 	URL() *url.URL
 	// Reading returns the RoundTripper for one read.
 	Reading(registry.Request) http.RoundTripper
+	// Grant asks the token service what our account may do now.
+	Grant(context.Context, tokencache.Scope) (tokencache.Grant, error)
+	// Exchanged tells as of when a right is proven by the token that is held.
+	Exchanged(tokencache.Scope) time.Time
 }
 
 // Options of a [Proxy]; all are required.
 type Options struct {
 	Upstream  Upstream
+	Cache     *blobcache.Cache
+	Policy    Policy
 	UserAgent string // sent upstream: "breakwater/1.2.3"
 	Events    Events
 	Log       *zap.Logger
 }
 
-// Proxy is the registry that clients see.
+// Proxy is the registry that clients see. Close ends what it does in the
+// background.
 type Proxy struct {
 	Options
+	cache  *blobcache.Cache
+	index  *index.Index
+	origin string // upstream's, as links name it
+
+	life       *flight.Life
+	background *background // questions
+	completing *background // transfers that nobody waits for
+	checks     *flight.Group[tagKey, checked]
+	proofs     *flight.Group[pair, proof]
+	fetches    *flight.Group[pair, fetched]
+	suspicions suspicions
+
+	refused     *recent[error]    // by tag or digest of a repository
+	referrers   *recent[list]     // empty lists, by path and query
+	accessAsked *recent[struct{}] // by repository
+	reported    *recent[struct{}] // by manifest of a repository
+	touched     *recent[struct{}] // by manifest
+	listed      *recent[string]   // platform by an index's manifest
+	platforms   *recent[struct{}] // that clients asked for
+	seed        maphash.Seed      // spreads pull reports
+
 	buffers buffers
 	// documents counts the bytes of manifests and lists in memory, up to maxHeld.
 	documents *semaphore.Weighted
@@ -67,19 +117,47 @@ func New(o Options) *Proxy {
 	if err != nil {
 		panic("proxy: the debug level is a level: " + err.Error())
 	}
-	return &Proxy{Options: o, documents: semaphore.NewWeighted(maxHeld), bodyFaults: faults}
+	life := flight.NewLife()
+	return &Proxy{
+		Options: o, cache: o.Cache, index: o.Cache.Index(), origin: originOf(o.Upstream.URL()),
+		life: life, background: newBackground(life), completing: newBackground(life),
+		checks:     flight.NewGroup[tagKey, checked](life),
+		proofs:     flight.NewGroup[pair, proof](life),
+		fetches:    flight.NewGroup[pair, fetched](life),
+		suspicions: suspicions{held: make(map[suspicion]struct{})},
+		refused:    newRecent[error](), referrers: newRecent[list](),
+		accessAsked: newRecent[struct{}](), reported: newRecent[struct{}](), touched: newRecent[struct{}](),
+		listed: newRecent[string](), platforms: newRecent[struct{}](), seed: maphash.MakeSeed(),
+		documents: semaphore.NewWeighted(maxHeld), bodyFaults: faults,
+	}
+}
+
+// Close ends background work. Requests under way must have ended.
+func (p *Proxy) Close() error {
+	p.life.End()
+	return nil
+}
+
+// originOf writes scheme, host and port, the port always, so that one upstream has
+// one name.
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // ServeHTTP implements [http.Handler]. It is the road of the package's doc.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.begin(w, r)
 	defer x.end() // also while http.ErrAbortHandler passes, which cuts a body short on purpose
-	if err := x.serve(); err != nil {
+	if err := x.pull(); err != nil {
 		x.refuse(err)
 	}
 }
 
-func (x *exchange) serve() error {
+func (x *exchange) pull() error {
 	switch {
 	case x.r.URL.Path == "/v2":
 		// A proxy in front of Harbor redirects this to its own port; we to ours.
@@ -97,8 +175,27 @@ func (x *exchange) serve() error {
 	if !request.Kind.Reads() {
 		return registry.Errorf(http.StatusMethodNotAllowed, registry.CodeUnsupported, "this registry is for pulling only: push to the registry that it stands in front of")
 	}
+	switch request.Kind {
+	case registry.KindBase:
+		return x.base()
+	case registry.KindManifest:
+		return x.manifest()
+	case registry.KindBlob:
+		return x.blob()
+	case registry.KindReferrers:
+		if served, err := x.noReferrers(); served {
+			return err
+		}
+	}
 	x.forward()
 	return nil
+}
+
+// base answers end-1, of which only the status says something: that this is a
+// registry. Upstream is not asked, so that what is held can be pulled without it.
+func (x *exchange) base() error {
+	x.w.Header().Set("Content-Type", "application/json")
+	return x.serve(blobcache.Bytes("{}"))
 }
 
 // buffers lends copy buffers to ReverseProxy.

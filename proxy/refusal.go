@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
+	"breakwater/blobcache/fill"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
@@ -25,7 +25,7 @@ func (x *exchange) refuse(err error) {
 	if x.clientLeft() {
 		return // nobody is there to be told
 	}
-	refusal := x.refusal(err)
+	refusal := x.refusal(x.request, err)
 	header := x.w.Header()
 	refusal.Header(header)
 	x.cacheStatus(header)
@@ -38,7 +38,7 @@ func (x *exchange) refuse(err error) {
 // refusal finds the registry error for what went wrong. The chain is broken on
 // purpose: the token service's 401 or an address in a network error is for the
 // log, not for the client.
-func (x *exchange) refusal(err error) *registry.Error {
+func (p *Proxy) refusal(request registry.Request, err error) *registry.Error {
 	var (
 		ready       *registry.Error
 		grant       *tokencache.NoGrantError
@@ -46,31 +46,35 @@ func (x *exchange) refusal(err error) *registry.Error {
 		realm       *tokencache.RealmError
 		unavailable *tokencache.UnavailableError
 		redirect    *upstream.RedirectError
+		mismatch    *fill.MismatchError
 	)
-	name := x.Upstream.Name()
+	name := p.Upstream.Name()
 	switch {
 	case errors.As(err, &ready):
 		return ready
 	case errors.As(err, &grant):
-		return x.denied()
+		return p.denied(request).Because(err)
 	case errors.As(err, &credential):
-		return x.credentialRefused()
+		return p.credentialRefused().Because(err)
 	case errors.As(err, &realm):
 		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-			"upstream %s sends Breakwater to a token service that it does not trust: its operator must look at the log", name)
+			"upstream %s sends Breakwater to a token service that it does not trust: its operator must look at the log", name).Because(err)
 	case errors.Is(err, upstream.ErrSwitched):
-		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable, "upstream %s does not answer as a registry: its operator must look at the log", name)
+		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable, "upstream %s does not answer as a registry: its operator must look at the log", name).Because(err)
 	case errors.As(err, &redirect):
 		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-			"the storage behind upstream %s did not give the blob: its operator must look at the log", name)
+			"the storage behind upstream %s did not give the blob: its operator must look at the log", name).Because(err)
 	case errors.As(err, &unavailable):
-		return x.unavailable(int(unavailable.RetryAfter.Seconds()))
+		return p.unavailable(int(unavailable.RetryAfter.Seconds())).Because(err)
+	case errors.As(err, &mismatch):
+		return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
+			"upstream %s sent something else than the digest says: nobody got it, and it is asked again later", name).Because(err)
 	}
-	return x.unavailable(0)
+	return p.unavailable(0).Because(err)
 }
 
-func (x *exchange) unavailable(after int) *registry.Error {
-	e := registry.Errorf(http.StatusServiceUnavailable, registry.CodeUnavailable, "upstream %s is not available now: try again later", x.Upstream.Name())
+func (p *Proxy) unavailable(after int) *registry.Error {
+	e := registry.Errorf(http.StatusServiceUnavailable, registry.CodeUnavailable, "upstream %s is not available now: try again later", p.Upstream.Name())
 	e.RetryAfter = min(after, longest)
 	if e.RetryAfter <= 0 {
 		e.RetryAfter = retryAfter
@@ -80,26 +84,26 @@ func (x *exchange) unavailable(after int) *registry.Error {
 
 // denied is how a lack of rights looks from outside: upstream's own 401 would
 // make a client ask its user for credentials that help nobody here.
-func (x *exchange) denied() *registry.Error {
-	switch x.request.Kind {
+func (p *Proxy) denied(request registry.Request) *registry.Error {
+	switch request.Kind {
 	case registry.KindCatalog:
 		return registry.Errorf(http.StatusForbidden, registry.CodeDenied,
-			"upstream %s does not let Breakwater's account list the catalog: in Harbor that takes a system robot with the permission to list repositories, or an administrator", x.Upstream.Name())
+			"upstream %s does not let Breakwater's account list the catalog: in Harbor that takes a system robot with the permission to list repositories, or an administrator", p.Upstream.Name())
 	case registry.KindBase:
-		return x.credentialRefused()
+		return p.credentialRefused()
 	}
-	return registry.Errorf(http.StatusNotFound, x.unknown(),
-		"%s is unknown upstream, or Breakwater's account there has no right to pull it", x.request.Name)
+	return registry.Errorf(http.StatusNotFound, unknown(request),
+		"%s is unknown upstream, or Breakwater's account there has no right to pull it", request.Name)
 }
 
-func (x *exchange) credentialRefused() *registry.Error {
+func (p *Proxy) credentialRefused() *registry.Error {
 	return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-		"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", x.Upstream.Name())
+		"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", p.Upstream.Name())
 }
 
 // unknown is the code for "not there" of the request's kind.
-func (x *exchange) unknown() registry.Code {
-	switch x.request.Kind {
+func unknown(request registry.Request) registry.Code {
+	switch request.Kind {
 	case registry.KindManifest:
 		return registry.CodeManifestUnknown
 	case registry.KindBlob:
@@ -108,36 +112,50 @@ func (x *exchange) unknown() registry.Code {
 	return registry.CodeNameUnknown
 }
 
+// saidNo is upstream's refusal of a request that reached it.
+type saidNo struct {
+	status  int
+	refusal *registry.Error
+}
+
+func (e *saidNo) Error() string { return e.refusal.Error() }
+
+// Unwrap gives what the client is told.
+func (e *saidNo) Unwrap() error { return e.refusal }
+
 // refusalOf reads an answer of upstream that is not what was asked for.
-func (x *exchange) refusalOf(resp *http.Response) error {
+func (p *Proxy) refusalOf(request registry.Request, resp *http.Response) error {
 	code, message := registry.ReadError(resp.Body)
 	cause := fmt.Errorf("upstream answered %d %s: %s", resp.StatusCode, code, message)
+	no := func(refusal *registry.Error) error { return &saidNo{resp.StatusCode, refusal} }
 	passOn := func(status int, code registry.Code) error {
-		if message == "" {
-			message = fmt.Sprintf("upstream %s answered %d", x.Upstream.Name(), resp.StatusCode)
+		if message == "" { // as to any HEAD
+			return no(registry.Errorf(status, code, "upstream %s refuses it, or does not know it", p.Upstream.Name()).Because(cause))
 		}
-		return registry.Errorf(status, code, "%s", message) // upstream's own words, which are the cause as well
+		return no(registry.Errorf(status, code, "%s", message)) // upstream's own words, which are the cause as well
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusUnauthorized:
-		return x.denied().Because(cause)
+		return no(p.denied(request).Because(cause))
 	case status == http.StatusForbidden:
 		return passOn(status, registry.CodeDenied)
-	case status == http.StatusNotFound:
-		return passOn(status, x.unknown())
+	case status == http.StatusNotFound, status == http.StatusGone:
+		return passOn(http.StatusNotFound, unknown(request))
 	case status == http.StatusMethodNotAllowed:
 		return passOn(status, registry.CodeUnsupported)
 	case status == http.StatusPreconditionFailed && code != "":
 		return passOn(status, code) // a policy of the project: PROJECTPOLICYVIOLATION
-	case status == http.StatusRequestedRangeNotSatisfiable && x.rangeAsked():
-		if size := resp.Header.Get("Content-Range"); strings.HasPrefix(size, "bytes */") {
-			x.w.Header().Set("Content-Range", size)
-		}
-		return registry.Errorf(status, registry.CodeRangeInvalid, "the blob ends before the range begins")
 	case status == http.StatusTooManyRequests || status >= 500 && status <= 599:
 		// 429 makes some clients ask six times within milliseconds; 503 none.
 		after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // a date, or none: our own time
-		return x.unavailable(after).Because(cause)
+		return p.unavailable(after).Because(cause)
 	}
-	return x.badAnswer(resp, "%w", cause)
+	return p.badAnswer(request, resp, "%w", cause)
+}
+
+// badAnswer is the refusal of an answer that no registry should have given.
+func (p *Proxy) badAnswer(request registry.Request, resp *http.Response, format string, args ...any) error {
+	return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
+		"upstream %s answered %d with something that is not the %s asked for", p.Upstream.Name(), resp.StatusCode, request.Kind).
+		Because(fmt.Errorf(format, args...))
 }

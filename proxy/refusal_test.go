@@ -35,7 +35,7 @@ func TestRefusedPassword(t *testing.T) {
 	w.mu.Lock()
 	w.password = "rotated-meanwhile" // … or the secret changes
 	w.mu.Unlock()
-	w.get(200, "GET /v2/team-a/app/manifests/1.0")
+	w.get(200, "GET /v2/team-a/app/manifests/1.1")
 }
 
 func TestLackOfRightsIsNeverA401(t *testing.T) {
@@ -119,7 +119,7 @@ func TestOneLineTellsWhatHappened(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"msg": "request", "request_id": "from-ci-42", "client": "127.0.0.1", "method": "GET", "kind": "manifest",
-		"repository": "team-a/app", "reference": "nope", "status": 404., "cache": "bypass", "upstream": "harbor",
+		"repository": "team-a/app", "reference": "nope", "status": 404., "cache": "miss", "upstream": "harbor",
 		"upstream_status": 404., "user_agent": "docker/20.10",
 	} {
 		if line[key] != want {
@@ -129,7 +129,7 @@ func TestOneLineTellsWhatHappened(t *testing.T) {
 	if id, _ := line["upstream_request_id"].(string); id == "" {
 		t.Error("Harbor's own request id is missing")
 	}
-	if why, _ := line["error"].(string); !strings.Contains(why, "artifact team-a/app:nope not found") {
+	if why, _ := line["error"].(string); !strings.Contains(why, "upstream answered 404") {
 		t.Errorf("error is %q", why)
 	}
 }

@@ -16,14 +16,15 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	id      string
-	status  int  // 0 until the final header was sent
-	last    bool // the connection is closed after this answer
+	budget  *time.Timer // for the header
+	status  int         // 0 until the final header was sent
+	last    bool        // the connection is closed after this answer
 	bytes   int64
 	err     error // of the last write: the client is gone, or stopped reading
 }
 
-func newResponse(w http.ResponseWriter, id string) *response {
-	r := &response{ResponseWriter: w, control: http.NewResponseController(w), id: id}
+func newResponse(w http.ResponseWriter, id string, budget *time.Timer) *response {
+	r := &response{ResponseWriter: w, control: http.NewResponseController(w), id: id, budget: budget}
 	r.patience()
 	return r
 }
@@ -42,9 +43,11 @@ func (r *response) WriteHeader(status int) {
 		return
 	}
 	r.status = status
+	r.budget.Stop()
 	if r.last {
 		r.Header().Set("Connection", "close")
 	}
+	r.Header().Set("X-Content-Type-Options", "nosniff")
 	r.Header().Set("X-Request-Id", r.id)
 	r.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	r.ResponseWriter.WriteHeader(status)

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"breakwater/blobcache"
 	"breakwater/internal/harbortest"
 	"breakwater/internal/redact"
 	"breakwater/proxy"
@@ -31,8 +33,13 @@ type world struct {
 	origin *harbortest.Server // nil when the upstream is not a Harbor
 	url    string             // of Breakwater
 	client *upstream.Client
+	cache  *blobcache.Cache
 	log    *syncBuffer
 	events *events
+	stop   func() // ends Breakwater, the cache's folder stays
+
+	dir    string // of the cache
+	policy proxy.Policy
 
 	mu       sync.Mutex
 	password string
@@ -46,7 +53,7 @@ const account = harbortest.Everything
 // password.
 func newWorld(t *testing.T, account string) *world {
 	t.Helper()
-	w := &world{T: t, harbor: harbortest.New(), password: harbortest.Password(account)}
+	w := &world{T: t, harbor: harbortest.New(), password: harbortest.Password(account), dir: t.TempDir(), policy: defaults()}
 	if err := harbortest.Seed(w.harbor); err != nil {
 		t.Fatal(err)
 	}
@@ -62,12 +69,21 @@ func newWorld(t *testing.T, account string) *world {
 	return w
 }
 
+// defaults are those of the configuration, with Harbor's proxy-cache project named.
+func defaults() proxy.Policy {
+	return proxy.Policy{
+		TagTTL: 10 * time.Second, StaleIfError: 168 * time.Hour, AccessTTL: 30 * time.Minute,
+		DenialConfirm: 30 * time.Second, RecordPull: 24 * time.Hour, ProxySettle: 15 * time.Minute,
+		Projects: map[string]proxy.Project{"hub-proxy": {ProxyCache: true, TagTTL: 15 * time.Minute}},
+	}
+}
+
 // before starts a Breakwater before any handler, without an account.
 func before(t *testing.T, handler http.Handler) *world {
 	t.Helper()
 	origin := httptest.NewServer(handler)
 	t.Cleanup(origin.Close)
-	w := &world{T: t}
+	w := &world{T: t, dir: t.TempDir(), policy: defaults()}
 	w.start(origin.URL, "")
 	return w
 }
@@ -94,14 +110,29 @@ func (w *world) start(origin, account string) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	server := httptest.NewServer(proxy.New(proxy.Options{Upstream: w.client, UserAgent: "breakwater/test", Events: w.events, Log: log}))
+	w.cache, err = blobcache.Open(w.Context(), blobcache.Options{
+		Dir: w.dir, MaxSize: 1 << 30, Memory: 16 << 20, LockWait: 5 * time.Second, Events: w.events, Log: log,
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	registry := proxy.New(proxy.Options{Upstream: w.client, Cache: w.cache, Policy: w.policy, UserAgent: "breakwater/test", Events: w.events, Log: log})
+	server := httptest.NewServer(registry)
 	w.url = server.URL
-	w.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		server.Close()
-		if err := w.client.Close(); err != nil {
+		if err := errors.Join(registry.Close(), w.client.Close(), w.cache.Close()); err != nil {
 			w.Error(err)
 		}
 	})
+	w.Cleanup(w.stop)
+}
+
+// restart ends Breakwater and starts it on the same folder.
+func (w *world) restart(account string) {
+	w.Helper()
+	w.stop()
+	w.start(w.origin.URL, account)
 }
 
 // answer is what a client got.
@@ -240,6 +271,7 @@ type events struct {
 	upstream   []int
 	exchanges  []string
 	states     []string
+	cache      []string // what the cache told, in words
 }
 
 func (e *events) note(f func()) {
@@ -261,6 +293,41 @@ func (e *events) TokenExchanged(_, result string, _ time.Duration) {
 }
 func (e *events) CredentialChanged(_, state string) {
 	e.note(func() { e.states = append(e.states, state) })
+}
+
+func (e *events) say(format string, args ...any) {
+	e.note(func() { e.cache = append(e.cache, fmt.Sprintf(format, args...)) })
+}
+
+func (e *events) Fetched(_, kind string, _ int64)             { e.say("fetched %s", kind) }
+func (e *events) TagChecked(_, result string)                 { e.say("tag %s", result) }
+func (e *events) LinkProven(_, result string)                 { e.say("link %s", result) }
+func (e *events) DenialChanged(_, state string)               { e.say("denial %s", state) }
+func (e *events) PullReported(_, result string)               { e.say("pull %s", result) }
+func (e *events) StaleServed(_, kind string, _ time.Duration) { e.say("stale %s", kind) }
+func (e *events) Evicted(reason string, _ time.Duration)      { e.say("evicted %s", reason) }
+func (e *events) Damaged(how string)                          { e.say("damaged %s", how) }
+func (e *events) Failed(operation string)                     { e.say("failed %s", operation) }
+func (e *events) FillEnded(result string, _ int64)            { e.say("fill %s", result) }
+func (e *events) Joined()                                     { e.say("joined") }
+func (e *events) Resumed()                                    { e.say("resumed") }
+func (e *events) SegmentFetched()                             { e.say("segment") }
+func (e *events) Bypassed(reason string)                      { e.say("bypassed %s", reason) }
+func (e *events) Received(int)                                {}
+func (e *events) IndexDamaged()                               { e.say("index damaged") }
+func (e *events) IndexFailed(operation string)                { e.say("index failed %s", operation) }
+
+// told counts what the cache told in those words.
+func (e *events) told(what string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, said := range e.cache {
+		if said == what {
+			n++
+		}
+	}
+	return n
 }
 
 // last returns the newest count, once the handler that makes it has ended.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"syscall"
 
 	"breakwater/config"
@@ -59,6 +60,7 @@ func demoConfiguration(stage *demo.Stage, listen, adminListen string) (config.Co
 		PasswordFile: stage.PasswordFile,
 		Listen:       listen,
 		AdminListen:  adminListen,
+		CacheDir:     filepath.Join(filepath.Dir(stage.PasswordFile), "cache"),
 		MaxSize:      config.Default().Cache.MaxSize.String(),
 	})
 	c.Log.Level = "warn" // a line for each request would drown the story
@@ -101,7 +103,7 @@ func play(ctx context.Context, stage *demo.Stage, c config.Config, once bool, st
 		return err
 	}
 	defer flush()
-	i, err := assemble(c, log)
+	i, err := assemble(ctx, c, log)
 	if err != nil {
 		return err
 	}

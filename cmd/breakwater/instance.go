@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"breakwater/blobcache"
 	"breakwater/config"
+	"breakwater/proxy"
 	"breakwater/proxy/upstream"
 
 	"go.uber.org/zap"
@@ -29,6 +31,8 @@ const (
 type instance struct {
 	log      *zap.Logger
 	grace    time.Duration // what bodies under way get after SIGTERM
+	registry *proxy.Proxy
+	cache    *blobcache.Cache
 	upstream *upstream.Client
 	origin   config.Upstream
 	files    *config.Watched
@@ -90,7 +94,7 @@ func (i *instance) addresses(role string) []string {
 // grace period.
 func (i *instance) run(ctx context.Context) error {
 	if err := i.listen(); err != nil {
-		return errors.Join(err, i.upstream.Close())
+		return errors.Join(err, i.close())
 	}
 	background, stop := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
@@ -117,7 +121,12 @@ func (i *instance) run(ctx context.Context) error {
 	stop()
 	watching.Wait()
 	i.log.Info("stopped")
-	return errors.Join(err, i.upstream.Close())
+	return errors.Join(err, i.close())
+}
+
+// close ends the background work, from the road down to the disk.
+func (i *instance) close() error {
+	return errors.Join(i.registry.Close(), i.upstream.Close(), i.cache.Close())
 }
 
 // where an operator sets the address of each role.

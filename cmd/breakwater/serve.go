@@ -27,7 +27,7 @@ func serveCommand() *cobra.Command {
 		}
 		defer flush()
 		warn(c, log)
-		i, err := assemble(c, log)
+		i, err := assemble(command.Context(), c, log)
 		if err != nil {
 			return failure{err}
 		}
@@ -39,12 +39,9 @@ func serveCommand() *cobra.Command {
 	return command
 }
 
-// warn logs what is legal in a configuration but unwise, or without effect yet.
+// warn logs what is legal in a configuration but unwise.
 func warn(c config.Config, log *zap.Logger) {
 	for _, w := range c.Warnings {
 		log.Warn(w.Error())
-	}
-	if c.Cache.Dir != "" {
-		log.Warn("cache.dir: this version keeps nothing on disk yet and asks upstream for every pull; the folder is not touched", zap.String("dir", c.Cache.Dir))
 	}
 }

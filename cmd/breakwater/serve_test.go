@@ -64,11 +64,12 @@ func start(t *testing.T, configure func(origin *harbortest.Server, password stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Cache.Dir = t.TempDir()
 	log, flush, err := openLog("debug", r.log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := assemble(c, log)
+	i, err := assemble(t.Context(), c, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"time"
 
+	"breakwater/blobcache"
 	"breakwater/config"
 	"breakwater/metrics"
 	"breakwater/proxy"
@@ -18,16 +21,23 @@ import (
 
 // assemble builds one instance from its configuration. It is the only place
 // that knows every part; nothing is started and nothing asked of the network.
-func assemble(c config.Config, log *zap.Logger) (*instance, error) {
+// The cache's folder is taken, for which ctx bounds the waiting.
+func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance, error) {
 	files := config.Watch(c.Files()) // before they are read below, so that no change falls between
 	origin := only(c.Upstreams)
 	counts := metrics.New(version, origin.Name)
-	client, err := newUpstream(origin, counts, log)
+	cache, err := openCache(ctx, c.Cache, counts, log)
 	if err != nil {
 		return nil, err
 	}
+	client, err := newUpstream(origin, counts, log)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close())
+	}
 	registry := proxy.New(proxy.Options{
 		Upstream:  client,
+		Cache:     cache,
+		Policy:    policy(origin),
 		UserAgent: "breakwater/" + version,
 		Events:    counts,
 		Log:       log,
@@ -35,6 +45,8 @@ func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 	i := &instance{
 		grace:    c.ShutdownGrace.Duration,
 		log:      log,
+		registry: registry,
+		cache:    cache,
 		upstream: client,
 		origin:   origin,
 		files:    files,
@@ -48,6 +60,28 @@ func assemble(c config.Config, log *zap.Logger) (*instance, error) {
 		i.add("admin", string(c.Admin.Address), i.admin(counts.Handler()))
 	}
 	return i, nil
+}
+
+// openCache takes the folder and opens what is in it.
+func openCache(ctx context.Context, c config.Cache, events blobcache.Events, log *zap.Logger) (*blobcache.Cache, error) {
+	return blobcache.Open(ctx, blobcache.Options{
+		Dir: c.Dir, MaxSize: int64(c.MaxSize), MinFreePercent: c.MinFree.Percent, MinFree: int64(c.MinFree.Size),
+		LockWait: c.LockWait.Duration, Memory: int64(c.Memory), Events: events, Log: log,
+	})
+}
+
+// policy turns an upstream's configuration into how long what it said holds.
+func policy(u config.Upstream) proxy.Policy {
+	p := proxy.Policy{
+		TagTTL: u.TagTTL.Duration, StaleIfError: u.StaleIfError.Duration, AccessTTL: u.AccessTTL.Duration,
+		DenialConfirm: u.DenialConfirm.Duration, RecordPull: u.RecordPull.Duration, ProxySettle: u.ProxySettle.Duration,
+		Projects: make(map[string]proxy.Project, len(u.Projects)),
+	}
+	for name := range u.Projects {
+		project := u.Project(name)
+		p.Projects[name] = proxy.Project{ProxyCache: project.ProxyCache, Complete: project.Complete, TagTTL: project.TagTTL.Duration}
+	}
+	return p
 }
 
 // newUpstream turns an upstream's configuration into its client.

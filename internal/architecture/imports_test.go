@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"proxy/upstream": {"tokencache", "proxy/registry", "internal/redact"},
 	"tokencache":     {"internal/flight", "internal/redact"},
 
-	"blobcache":       {"blobcache/disk", "blobcache/fill", "blobcache/index"},
+	"blobcache":       {"blobcache/disk", "blobcache/fill", "blobcache/index", "internal/flight"},
 	"blobcache/disk":  {},
 	"blobcache/fill":  {},
 	"blobcache/index": {},

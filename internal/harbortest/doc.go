@@ -24,7 +24,8 @@
 // testdata/not-modelled.txt.
 //
 // Everything that passes with time (tokens, presigned URLs, what a proxy-cache
-// project stores in the background, health checks) follows time.Now and starts
-// no goroutine, so a Harbor works inside a testing/synctest bubble; there,
-// [Harbor.StartInMemory] gives it a listener that needs no network.
+// project stores in the background, health checks, delays and rates of faults)
+// follows time.Now and starts no goroutine, so a Harbor works inside a
+// testing/synctest bubble; there, [Harbor.StartInMemory] gives it a listener that
+// needs no network.
 package harbortest

@@ -2,6 +2,7 @@ package harbortest
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Fault struct {
 
 	IgnoreRange bool          // Range is not looked at
 	WrongDigest bool          // one byte in the middle of the body is another
+	Rate        int64         // bytes of the body a second, of each answer by itself; 0: as fast as it goes
 	After       int64         // bytes of the body, then:
 	Cut         bool          // the connection is closed
 	Stall       time.Duration // nothing is sent for so long
@@ -126,17 +128,40 @@ func (w *faultWriter) Write(b []byte) (int, error) {
 	total := 0
 	if left := w.fault.After - w.sent; !w.met && left <= int64(len(b)) && (w.fault.Cut || w.fault.Stall > 0) {
 		w.met = true
-		n, err := w.ResponseWriter.Write(b[:left])
+		n, err := w.paced(b[:left])
 		total, b = n, b[left:]
-		w.sent += int64(n)
 		if err != nil {
 			return total, err
 		}
 		w.interrupt()
 	}
-	n, err := w.ResponseWriter.Write(b)
-	w.sent += int64(n)
+	n, err := w.paced(b)
 	return total + n, err
+}
+
+// paced writes at the fault's rate, a tenth of a second's bytes at a time. Each
+// piece leaves when its time has passed, so that a client has never got more than
+// the rate allows.
+func (w *faultWriter) paced(b []byte) (int, error) {
+	if w.fault.Rate <= 0 || w.r.Method == http.MethodHead {
+		n, err := w.ResponseWriter.Write(b)
+		w.sent += int64(n)
+		return n, err
+	}
+	total := 0
+	for piece := range slices.Chunk(b, int(max(1, w.fault.Rate/10))) {
+		sleep(w.r.Context(), time.Duration(len(piece))*time.Second/time.Duration(w.fault.Rate))
+		n, err := w.ResponseWriter.Write(piece)
+		w.sent += int64(n)
+		total += n
+		if err == nil {
+			err = http.NewResponseController(w.ResponseWriter).Flush()
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
 // interrupt stalls or cuts the connection, after what was written has left.

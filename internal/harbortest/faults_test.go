@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +52,18 @@ func TestFaults(t *testing.T) {
 		{"stall", Fault{Stall: time.Minute, After: 1000}, func(got seen, content []byte) bool {
 			return got.elapsed == time.Minute && bytes.Equal(got.body, content[10:])
 		}},
+		{"rate", Fault{Rate: 100}, func(got seen, content []byte) bool {
+			return got.elapsed == time.Duration(len(content)-10)*10*time.Millisecond && bytes.Equal(got.body, content[10:])
+		}},
+		{"rate below a byte in each tenth of a second", Fault{Rate: 4}, func(got seen, content []byte) bool {
+			return got.elapsed == time.Duration(len(content)-10)*250*time.Millisecond && bytes.Equal(got.body, content[10:])
+		}},
+		{"rate, stall and cut", Fault{Rate: 100, After: 1000, Stall: time.Minute, Cut: true}, func(got seen, content []byte) bool {
+			return got.elapsed == 70*time.Second && errors.Is(got.err, io.ErrUnexpectedEOF) && bytes.Equal(got.body, content[10:1010])
+		}},
+		{"rate and wrong digest", Fault{Rate: 100, WrongDigest: true}, func(got seen, content []byte) bool {
+			return got.err == nil && len(got.body) == len(content)-10 && !bytes.Equal(got.body, content[10:])
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,6 +89,70 @@ func TestFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A rate is each connection's own, it holds at every moment, and a client that
+// leaves does not wait for the rest.
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 1000
+		c := newClient(t)
+		defer c.close()
+		digest, content := c.layer(c.content("team-a"), "team-a/app", "1.0")
+		header := c.bearer(Puller, appPull)
+		c.h.AddFault(Fault{Match: Blobs, Rate: rate})
+		open := func(method, digest string) *http.Response {
+			request, err := http.NewRequest(method, c.server.URL+"/v2/team-a/app/blobs/"+digest, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header = header
+			response, err := c.http.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return response
+		}
+		whole := time.Duration(len(content)) * time.Second / rate
+		start := time.Now()
+		for _, asked := range []string{digest, "sha256:" + strings.Repeat("0", 64)} { // the latter is told an error, which has a body for GET
+			open(http.MethodHead, asked).Body.Close()
+			if took := time.Since(start); took != 0 {
+				t.Errorf("HEAD of %s took %v", asked, took)
+			}
+		}
+		var clients sync.WaitGroup
+		for range 3 {
+			clients.Go(func() {
+				response := open(http.MethodGet, digest)
+				defer response.Body.Close()
+				var body []byte
+				for buffer := make([]byte, 512); ; {
+					n, err := response.Body.Read(buffer)
+					body = append(body, buffer[:n]...)
+					if allowed := time.Since(start) * rate / time.Second; len(body) > int(allowed) {
+						t.Errorf("%d bytes after %v", len(body), time.Since(start))
+					}
+					if err == io.EOF {
+						break
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				if took := time.Since(start); took != whole || !bytes.Equal(body, content) {
+					t.Errorf("%d bytes in %v, want %d in %v", len(body), took, len(content), whole)
+				}
+			})
+		}
+		clients.Wait()
+		start = time.Now()
+		open(http.MethodGet, digest).Body.Close()
+		c.close()
+		if took := time.Since(start); took > time.Second/10 {
+			t.Errorf("the answer went on for %v after its client had left", took)
+		}
+	})
 }
 
 func TestFaultsAreCountedAndCleared(t *testing.T) {

@@ -159,6 +159,3 @@ func compressed(layer v1.Layer) ([]byte, error) {
 	_, err = io.ReadFull(r, content)
 	return content, err
 }
-
-// digestOf writes a hash as the type that the registry beneath uses.
-func digestOf(h v1.Hash) digest.Digest { return digest.Digest(h.String()) }

@@ -3,11 +3,13 @@ package harbortest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
 	"cuelabs.dev/go/oci/ociregistry"
 	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -94,6 +96,25 @@ func (g *Registry) deleteBlob(repository string, d digest.Digest) error {
 	delete(g.read, repositoryDigest{repository, d})
 	g.mu.Unlock()
 	return g.content.DeleteBlob(context.Background(), repository, d)
+}
+
+// DeleteTag removes a tag. The manifest stays and is served by its digest, as
+// after a deletion in Harbor's portal. It is an error if there is no such tag.
+func (g *Registry) DeleteTag(repository, tag string) error {
+	if err := g.content.DeleteTag(context.Background(), repository, tag); err != nil {
+		return fmt.Errorf("delete %s:%s: %w", repository, tag, err)
+	}
+	return nil
+}
+
+// DeleteManifest removes a manifest and all its tags, as DELETE by digest (end-9)
+// does. Its blobs stay: Harbor's garbage collection has not run. It is an error
+// if there is no such manifest.
+func (g *Registry) DeleteManifest(repository string, manifest v1.Hash) error {
+	if err := g.deleteManifest(repository, digest.Digest(manifest.String())); err != nil {
+		return fmt.Errorf("delete %s@%s: %w", repository, manifest, err)
+	}
+	return nil
 }
 
 // deleteManifest removes a manifest and the tags that point at it.

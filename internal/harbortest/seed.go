@@ -133,7 +133,7 @@ func (s *seeder) teams() {
 	})
 	s.image(g, oci, "team-a/nested/deep/name", "1.0", "name", baseLayer)
 	gone := s.image(g, oci, "team-a/empty", "gone", "gone", baseLayer)
-	s.note(g.deleteManifest("team-a/empty", digestOf(gone)))
+	s.note(g.DeleteManifest("team-a/empty", gone))
 
 	g, err = s.h.Content("team-b")
 	s.note(err)

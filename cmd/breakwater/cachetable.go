@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"breakwater/internal/control"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// printer tells what was found, to people or as JSON. What an entry and a result
+// cannot tell because nobody reads any more is told by flush.
+type printer struct {
+	out  *bufio.Writer
+	json *json.Encoder // nil for people
+}
+
+func newPrinter(w io.Writer, format string) printer {
+	p := printer{out: bufio.NewWriter(w)}
+	if format == "json" {
+		p.json = json.NewEncoder(p.out)
+		p.json.SetEscapeHTML(false)
+	}
+	return p
+}
+
+func (p printer) flush() error { return p.out.Flush() }
+
+// say writes value as JSON, or the text for people.
+func (p printer) say(value any, format string, args ...any) error {
+	if p.json != nil {
+		return p.json.Encode(value)
+	}
+	_, err := fmt.Fprintf(p.out, format, args...)
+	return err
+}
+
+// row is an entry: entries come one by one, however many, so widths are fixed. A
+// sha256 digest has 71 characters.
+const row = "%-71s  %10s  %5s  %-8s  %s\n"
+
+// entries begins a list.
+func (p printer) entries() {
+	if p.json == nil {
+		fmt.Fprintf(p.out, row, "DIGEST", "SIZE", "USED", "KIND", "IN")
+	}
+}
+
+func (p printer) entry(e control.Entry) error {
+	var kinds, places []string
+	for _, link := range e.Links {
+		kinds = append(kinds, link.Kind)
+		place := link.Repository
+		if link.Suspended {
+			place += " (suspended)"
+		}
+		places = append(places, place)
+	}
+	for _, tag := range e.Tags { // origin/repository:tag
+		_, name, _ := strings.Cut(tag, "://")
+		_, name, _ = strings.Cut(name, "/")
+		places = append(places, name)
+	}
+	slices.Sort(kinds)
+	slices.Sort(places)
+	in := strings.Join(slices.Compact(places), ", ")
+	if in == "" {
+		in = "-"
+	}
+	if !e.Verified {
+		in += " (to be verified)"
+	}
+	return p.say(e, row, e.Digest, size(e.Size), ago(e.Used), strings.Join(slices.Compact(kinds), ","), in)
+}
+
+func (p printer) stat(s control.Stat, where string, running bool) error {
+	if p.json != nil {
+		return p.json.Encode(s)
+	}
+	state := "stopped"
+	if running {
+		state = "an instance runs"
+	}
+	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "folder\t%s (%s)\n", where, state)
+	fmt.Fprintf(table, "held\t%s in %d objects\n", size(s.Bytes), s.Objects)
+	if running { // a stopped cache is opened without a limit
+		fmt.Fprintf(table, "may hold\t%s\n", size(s.Budget))
+		fmt.Fprintf(table, "under way\t%s promised, %d objects being read\n", size(s.Promised), s.Pinned)
+	}
+	fmt.Fprintf(table, "disk\t%s free\n", size(s.Free))
+	if !s.Oldest.IsZero() {
+		fmt.Fprintf(table, "next to go\tlast used %s ago\n", ago(s.Oldest))
+	}
+	fmt.Fprintf(table, "known\t%d repositories, %d tags, %d links\n", s.Repositories, s.Tags, s.Links)
+	for _, d := range s.Blocked {
+		fmt.Fprintf(table, "blocked\t%s\n", d)
+	}
+	return table.Flush()
+}
+
+// verified sums up a verification.
+type verified struct {
+	objects, wrong int
+	bytes          int64
+}
+
+func (v *verified) add(r control.Result) {
+	v.objects++
+	v.bytes += r.Size
+	if r.Err != "" {
+		v.wrong++
+	}
+}
+
+// result tells at once: a verification may take hours, and be interrupted.
+func (p printer) result(r control.Result) error {
+	if p.json == nil && r.Err == "" {
+		return nil
+	}
+	if err := p.say(r, "%s  %s  %s\n", r.Digest, size(r.Size), r.Err); err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+func (p printer) verified(v verified) error {
+	if p.json != nil {
+		return nil // each result has been told
+	}
+	_, err := fmt.Fprintf(p.out, "verified %d objects, %s: %d wrong\n", v.objects, size(v.bytes), v.wrong)
+	return err
+}
+
+func (p printer) purged(purged control.Purged) error {
+	return p.say(purged, "purged %d objects, %s, and %d links\n", purged.Objects, size(purged.Bytes), purged.Links)
+}
+
+func (p printer) changed(done string, d digest.Digest) error {
+	return p.say(map[string]digest.Digest{done: d}, "%s %s\n", done, d)
+}
+
+// size is a number of bytes for people: 1.4 GiB.
+func size(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units := float64(n)/(1<<10), "KMGTPE"
+	for value >= 1<<10 {
+		value, units = value/(1<<10), units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[0])
+}
+
+// ago is the time since t for people, in its largest unit of which there are two.
+func ago(t time.Time) string {
+	since := max(time.Since(t), 0)
+	switch {
+	case t.IsZero():
+		return "-"
+	case since < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(since.Seconds()))
+	case since < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(since.Minutes()))
+	case since < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(since.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(since.Hours()/24))
+}

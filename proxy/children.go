@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+
+	"breakwater/blobcache/index"
+	"breakwater/proxy/registry"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// mostChildren bounds what one manifest, which anybody who may push wrote, makes us
+// do.
+const mostChildren = 1024
+
+// touchEvery is how often the blobs of a manifest that is hit count as used.
+const touchEvery = 5 * time.Minute
+
+// child is what a manifest lists. It is a hint and opens nothing.
+type child struct {
+	kind     index.Kind
+	digest   digest.Digest
+	platform *v1.Platform // of an index's manifest
+}
+
+// children reads config, layers and manifests of an image or index, OCI or Docker.
+func children(body []byte) []child {
+	var document struct {
+		Config    *v1.Descriptor  `json:"config"`
+		Layers    []v1.Descriptor `json:"layers"`
+		Manifests []v1.Descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(body, &document) != nil {
+		return nil // it was verified to be JSON; its shape is not ours to judge
+	}
+	var found []child
+	add := func(kind index.Kind, d v1.Descriptor) {
+		if parsed, ok := registry.ParseDigest(d.Digest.String()); ok && len(found) < mostChildren {
+			found = append(found, child{kind, parsed, d.Platform})
+		}
+	}
+	if document.Config != nil {
+		add(index.Blob, *document.Config)
+	}
+	for _, layer := range document.Layers {
+		add(index.Blob, layer)
+	}
+	for _, manifest := range document.Manifests {
+		add(index.Manifest, manifest)
+	}
+	return found
+}
+
+// became is called when a manifest is newly held. The held content that it lists is
+// proven for its repository in the background, so that an outage finds it linked; of
+// a project that is to be complete, what is missing is fetched.
+func (p *Proxy) became(repo index.Repository, got manifest) {
+	complete := p.project(repo).Complete
+	for _, c := range children(got.bytes) {
+		p.remember(c)
+		named := pair{repo, c.kind, c.digest}
+		switch _, ok := p.linked(named); {
+		case p.cache.Held(c.digest):
+			if !ok {
+				p.background.later(func(ctx context.Context) { _, _ = p.prove(ctx, named) }) // counted, and tried again by whoever asks
+			}
+		case complete && p.wanted(c):
+			p.completing.later(func(ctx context.Context) { p.complete(ctx, named) })
+		}
+	}
+}
+
+// remember keeps which platform a manifest is for.
+func (p *Proxy) remember(c child) {
+	if c.platform != nil {
+		p.listed.put(c.digest.String(), platformName(c.platform), platformLife)
+	}
+}
+
+// wanted tells whether clients run the platform of an index's manifest: one of them
+// asked for such a manifest before.
+func (p *Proxy) wanted(c child) bool {
+	if c.platform == nil {
+		return true
+	}
+	_, asked := p.platforms.get(platformName(c.platform))
+	return asked
+}
+
+func platformName(platform *v1.Platform) string {
+	return platform.OS + "/" + platform.Architecture + "/" + platform.Variant
+}
+
+// platformLife is how long a platform counts as asked for.
+const platformLife = 30 * 24 * time.Hour
+
+// askedFor notes the platform of a manifest that a client pulls by digest, where an
+// index that was seen lists it.
+func (p *Proxy) askedFor(d digest.Digest) {
+	if platform, ok := p.listed.get(d.String()); ok {
+		p.platforms.put(platform, struct{}{}, platformLife)
+	}
+}
+
+// complete fetches what nobody asked for yet. A failure is told by the log and
+// metrics of what it uses; the next manifest, or a client, tries again.
+func (p *Proxy) complete(ctx context.Context, named pair) {
+	if named.kind == index.Manifest {
+		_, _ = p.document(ctx, named) // its own children follow by became
+		return
+	}
+	blob, _, err := p.cache.Join(ctx, named.digest, &source{Proxy: p, pair: named})
+	if err != nil {
+		return
+	}
+	defer func() { _ = blob.Close() }()
+	section := blob.Section(ctx, 0, -1, true)
+	defer func() { _ = section.Close() }()
+	_, _ = io.Copy(io.Discard, section)
+}
+
+// touch makes a manifest's blobs as recently used as itself, now and then.
+func (p *Proxy) touch(d digest.Digest, body []byte) {
+	if !p.touched.once(d.String(), touchEvery) {
+		return
+	}
+	listed := children(body)
+	digests := make([]digest.Digest, len(listed))
+	for i, c := range listed {
+		p.remember(c)
+		digests[i] = c.digest
+	}
+	p.cache.Touch(digests)
+}

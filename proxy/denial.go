@@ -1,0 +1,258 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"breakwater/blobcache/index"
+	"breakwater/proxy/registry"
+	"breakwater/tokencache"
+
+	"github.com/opencontainers/go-digest"
+	"go.uber.org/zap"
+)
+
+// A refusal by upstream is of one of these kinds.
+type denial int
+
+const (
+	notDenied    denial = iota // upstream is down, or said nothing that counts
+	denialAccess               // our account may not pull there: 401, 403, a token that grants nothing
+	denialGone                 // 404, 410
+	denialPolicy               // 412: upstream's own rule forbids it
+)
+
+// denialOf reads what an error of [Proxy.ask] says of our rights.
+func denialOf(err error) denial {
+	var (
+		no         *saidNo
+		grant      *tokencache.NoGrantError
+		credential *tokencache.CredentialError
+	)
+	switch {
+	case errors.As(err, &grant), errors.As(err, &credential):
+		return denialAccess
+	case !errors.As(err, &no):
+		return notDenied
+	}
+	switch no.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return denialAccess
+	case http.StatusNotFound, http.StatusGone:
+		return denialGone
+	case http.StatusPreconditionFailed:
+		return denialPolicy
+	}
+	return notDenied
+}
+
+// The states of a denial, as [Events] are told them.
+const (
+	DenialSuspected = "suspected" // refused once, and still served
+	DenialConfirmed = "confirmed" // refused again with a new token: suspended
+	DenialDismissed = "dismissed" // it was a fault, or the right is back
+	DenialLifted    = "lifted"    // a suspended tag or manifest was granted again
+)
+
+// credentialDoubt is how long a credential must be refused, with a Harbor that says
+// it is well, before that is believed: an outage of its database looks the same
+// until its own health check has noticed.
+const credentialDoubt = 2 * time.Minute
+
+// mostSuspicions bounds what waits to be confirmed.
+const mostSuspicions = 4096
+
+// suspicion is what was refused once: a tag, a manifest, or (with neither) the
+// access to the repository.
+type suspicion struct {
+	repo   index.Repository
+	tag    string
+	digest digest.Digest
+}
+
+func (s suspicion) request() registry.Request {
+	return registry.Request{Kind: registry.KindManifest, Method: http.MethodHead, Name: s.repo.Name, Tag: s.tag, Digest: s.digest}
+}
+
+// suspicions are confirmed or dismissed one by one.
+type suspicions struct {
+	mu   sync.Mutex // guards held
+	held map[suspicion]struct{}
+}
+
+// denied decides what upstream's no means for something that is held: whether it is
+// refused from now on. One refusal proves nothing (Harbor answers 401 to a valid
+// token while its database is down), so it is asked again after a while, except for
+// a policy, which only a well Harbor can state.
+func (p *Proxy) deniedHeld(s suspicion, err error) (refused bool) {
+	switch denialOf(err) {
+	case notDenied:
+		return false
+	case denialPolicy:
+		p.suspend(s)
+		return true
+	case denialGone:
+		if p.project(s.repo).ProxyCache {
+			return false // its own upstream is down, or was: Harbor then says 404 for what it served a minute ago
+		}
+		p.suspect(s)
+	case denialAccess:
+		p.suspect(s)
+	}
+	return false
+}
+
+// suspect has it asked again later.
+func (p *Proxy) suspect(s suspicion) {
+	p.suspicions.mu.Lock()
+	_, known := p.suspicions.held[s]
+	if known || len(p.suspicions.held) >= mostSuspicions {
+		p.suspicions.mu.Unlock()
+		return
+	}
+	p.suspicions.held[s] = struct{}{}
+	p.suspicions.mu.Unlock()
+	p.tellDenial(s, DenialSuspected)
+	p.life.Start(func() {
+		p.judge(p.life.Context(), s)
+		p.suspicions.mu.Lock()
+		defer p.suspicions.mu.Unlock()
+		delete(p.suspicions.held, s)
+	})
+}
+
+func (p *Proxy) tellDenial(s suspicion, state string) {
+	p.Events.DenialChanged(p.Upstream.Name(), state)
+	fields := []zap.Field{zap.String("state", state), zap.String("upstream", p.Upstream.Name()), zap.String("repository", s.repo.Name)}
+	if reference := s.request().Reference(); reference != "" {
+		fields = append(fields, zap.String("reference", reference))
+	}
+	p.Log.Warn("denial "+state, fields...)
+}
+
+// judge waits, asks again, and acts on the answer.
+func (p *Proxy) judge(ctx context.Context, s suspicion) {
+	if !sleep(ctx, p.Policy.DenialConfirm) {
+		return
+	}
+	verdict := p.askAgain(ctx, s)
+	switch {
+	case ctx.Err() != nil:
+	case verdict == notDenied:
+		p.tellDenial(s, DenialDismissed)
+	case verdict == denialAccess:
+		p.revoke(s.repo)
+	default:
+		p.suspend(s)
+	}
+}
+
+// askAgain repeats the question with a token exchanged now. What it returns is
+// confirmed.
+func (p *Proxy) askAgain(ctx context.Context, s suspicion) denial {
+	if verdict := p.accessNow(ctx, s.repo); verdict != nil {
+		return *verdict
+	}
+	if s.tag == "" && s.digest == "" {
+		return notDenied // the account may pull
+	}
+	limited, cancel := budgeted(ctx)
+	defer cancel()
+	resp, _, err := p.ask(limited, http.MethodHead, s.request())
+	if err == nil {
+		_ = resp.Body.Close()
+		return notDenied
+	}
+	verdict := denialOf(err)
+	if verdict == denialAccess {
+		// Refused with a token that names us and grants the pull. Had Harbor fallen
+		// ill in between, the next exchange would show it.
+		if again := p.accessNow(ctx, s.repo); again != nil {
+			return *again
+		}
+	}
+	return verdict
+}
+
+// accessNow asks the token service whether our account may pull from the
+// repository: nil if so, else what that means.
+func (p *Proxy) accessNow(ctx context.Context, repo index.Repository) *denial {
+	no, unknown := denialAccess, notDenied
+	for began := time.Now(); ; {
+		err := p.grant(ctx, repo)
+		var credential *tokencache.CredentialError
+		switch {
+		case err == nil:
+			return nil
+		case denialOf(err) == notDenied:
+			return &unknown
+		case !errors.As(err, &credential), time.Since(began) >= credentialDoubt:
+			return &no
+		}
+		if !sleep(ctx, p.Policy.DenialConfirm) {
+			return &unknown
+		}
+	}
+}
+
+// grant asks for a new token, and fails where that does not allow the pull.
+func (p *Proxy) grant(ctx context.Context, repo index.Repository) error {
+	limited, cancel := budgeted(ctx)
+	defer cancel()
+	scope := pullScope(repo)
+	grant, err := p.Upstream.Grant(limited, scope)
+	switch {
+	case err != nil:
+		return err
+	case !grant.Opaque && !grant.Allows(scope):
+		return &tokencache.NoGrantError{Upstream: p.origin, Account: grant.Account, Scope: scope}
+	}
+	return nil
+}
+
+func pullScope(repo index.Repository) tokencache.Scope {
+	return tokencache.Scope{Type: "repository", Name: repo.Name, Actions: []string{"pull"}}
+}
+
+// revoke ends all that is linked to the repository. What is under way for it now is
+// discarded.
+func (p *Proxy) revoke(repo index.Repository) {
+	if err := p.index.Revoke(repo); err != nil {
+		p.Log.Error("a revocation holds, but could not be written", zap.String("repository", repo.Name), zap.Error(err))
+	}
+	p.tellDenial(suspicion{repo: repo}, DenialConfirmed)
+}
+
+// suspend refuses a tag or manifest until upstream grants it again.
+func (p *Proxy) suspend(s suspicion) {
+	var err error
+	if s.tag != "" {
+		held, known := p.index.Tag(s.repo, s.tag)
+		err = p.index.SuspendTag(s.repo, s.tag)
+		if known {
+			// Whoever pulls by digest gets upstream's own word for it.
+			err = errors.Join(err, p.index.SuspendLink(s.repo, index.Manifest, held.Digest))
+		}
+	} else {
+		err = p.index.SuspendLink(s.repo, index.Manifest, s.digest)
+	}
+	if err != nil {
+		p.Log.Error("a suspension holds, but could not be written", zap.String("repository", s.repo.Name), zap.Error(err))
+	}
+	p.tellDenial(s, DenialConfirmed)
+}
+
+// sleep waits, and tells whether ctx lives on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

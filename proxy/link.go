@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+
+	"breakwater/blobcache/index"
+	"breakwater/proxy/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Content is global, permission is per repository. A link (repository, kind,
+// digest) says that upstream itself gave this very pair, and nothing else opens
+// held content: whoever may push can list another project's digests in a manifest,
+// and Harbor takes it.
+
+// pair is what a link is about.
+type pair struct {
+	repo   index.Repository
+	kind   index.Kind
+	digest digest.Digest
+}
+
+func (pr pair) request() registry.Request {
+	kind := registry.KindBlob
+	if pr.kind == index.Manifest {
+		kind = registry.KindManifest
+	}
+	return registry.Request{Kind: kind, Method: http.MethodGet, Name: pr.repo.Name, Digest: pr.digest}
+}
+
+// linked returns the link of a pair that may be served.
+func (p *Proxy) linked(pr pair) (index.Link, bool) {
+	link, ok := p.index.Link(pr.repo, pr.kind, pr.digest)
+	return link, ok && !link.Suspended
+}
+
+// putLink writes what upstream granted, unless it was asked before a revocation.
+func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) {
+	before, known := p.index.Link(pr.repo, pr.kind, pr.digest)
+	if known && link.Reported.IsZero() {
+		link.Reported = before.Reported
+	}
+	if p.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) && known && before.Suspended {
+		p.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
+	}
+}
+
+// proof is what upstream said of a pair.
+type proof struct {
+	asked
+	link index.Link
+}
+
+// prove asks upstream for the very pair, without its content, for all who wait for
+// the answer.
+func (p *Proxy) prove(ctx context.Context, pr pair) (proof, error) {
+	found, err := p.proofs.Do(ctx, pr, func(ctx context.Context) (proof, error) {
+		limited, cancel := budgeted(ctx)
+		defer cancel()
+		return p.proveNow(limited, pr)
+	})
+	return found, whyOf(ctx, err)
+}
+
+func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
+	epoch := p.index.Epoch(pr.repo)
+	request := pr.request()
+	resp, did, err := p.ask(ctx, http.MethodHead, request)
+	p.Events.LinkProven(p.Upstream.Name(), provenResult(err))
+	if err != nil {
+		return proof{asked: did}, err
+	}
+	_ = resp.Body.Close() // of a GET: dropped at its headers
+	link := index.Link{Size: resp.ContentLength}
+	if pr.kind == index.Manifest {
+		mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
+		if !ok {
+			return proof{asked: did}, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+		}
+		link.MediaType = mediaType
+	}
+	p.putLink(pr, epoch, link)
+	return proof{did, link}, nil
+}
+
+// provenResult is the word for metrics.
+func provenResult(err error) string {
+	switch {
+	case err == nil:
+		return "proven"
+	case denialOf(err) != notDenied:
+		return "refused"
+	}
+	return "unavailable"
+}
+
+// whyOf gives the reason why a wait ended, where that was not the work's own end.
+func whyOf(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"context"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"time"
+
+	"breakwater/blobcache/index"
+)
+
+// report tells upstream, once in a while, that a manifest is in use: Harbor's
+// retention looks at the time of the last GET and would delete what is served from
+// here.
+func (p *Proxy) report(pr pair, link index.Link) {
+	if p.Policy.RecordPull <= 0 || time.Since(link.Reported) < p.reportEvery(pr) {
+		return
+	}
+	// Whatever comes of it, not more often than this.
+	if !p.reported.once(pr.repo.Name+"@"+pr.digest.String(), p.Policy.RecordPull/24) {
+		return
+	}
+	p.background.later(func(ctx context.Context) { p.reportNow(ctx, pr) })
+}
+
+// reportEvery spreads the reports, so that images that were first pulled together
+// are not reported together for ever: 90 to 100 % of RecordPull.
+func (p *Proxy) reportEvery(pr pair) time.Duration {
+	spread := maphash.Comparable(p.seed, pr) % 1000
+	return p.Policy.RecordPull - p.Policy.RecordPull/10*time.Duration(spread)/1000
+}
+
+func (p *Proxy) reportNow(ctx context.Context, pr pair) {
+	limited, cancel := budgeted(ctx)
+	defer cancel()
+	epoch := p.index.Epoch(pr.repo)
+	resp, _, err := p.ask(limited, http.MethodGet, pr.request())
+	if err == nil {
+		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxManifest))
+		_ = resp.Body.Close() // its content is held already
+	}
+	result := provenResult(err)
+	if err == nil {
+		result = "reported"
+		if link, ok := p.linked(pr); ok {
+			link.Reported = time.Now()
+			p.putLink(pr, epoch, link)
+		}
+	} else {
+		p.deniedHeld(suspicion{repo: pr.repo, digest: pr.digest}, err)
+	}
+	p.Events.PullReported(p.Upstream.Name(), result)
+}

@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+
+	"breakwater/blobcache/fill"
+	"breakwater/blobcache/index"
+)
+
+// source is a repository as the place to get a blob from. It implements
+// [fill.Source].
+type source struct {
+	*Proxy
+	pair
+
+	mu    sync.Mutex // guards did
+	did   asked      // of the first question
+	begun bool
+}
+
+// Key implements [fill.Source].
+func (s *source) Key() string { return s.repo.Origin + "/" + s.repo.Name }
+
+// Prove implements [fill.Source]: the link, or upstream's word for it.
+func (s *source) Prove(ctx context.Context) error {
+	if _, ok := s.linked(s.pair); ok {
+		return nil
+	}
+	proven, err := s.prove(ctx, s.pair)
+	s.note(proven.asked)
+	return err
+}
+
+// Fetch implements [fill.Source]. Upstream's 2xx for the very pair is what links it.
+func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) {
+	epoch := s.index.Epoch(s.repo)
+	var extra [][2]string
+	if offset > 0 || n >= 0 {
+		extra = append(extra, [2]string{"Range", rangeOf(offset, n)})
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(headerBudget, func() { cancel(errLate) })
+	resp, did, err := s.ask(ctx, http.MethodGet, s.request(), extra...)
+	s.note(did)
+	if err == nil && !late.Stop() {
+		_ = resp.Body.Close()
+		err = errLate
+	}
+	if err != nil {
+		late.Stop()
+		err = whyOf(ctx, err)
+		cancel(nil)
+		// Package upstream has tried again what is worth it. Only a transfer that has
+		// begun, and for which clients wait in the middle of a body, is worth more.
+		if offset == 0 || denialOf(err) != notDenied {
+			return fill.Part{}, &fill.Refusal{Err: err}
+		}
+		return fill.Part{}, err
+	}
+	part := fill.Part{Body: &cancelled{resp.Body, cancel}, Size: resp.ContentLength}
+	if resp.StatusCode == http.StatusPartialContent {
+		if part.Offset, part.Size, err = contentRange(resp.Header.Get("Content-Range")); err != nil {
+			_ = part.Body.Close()
+			return fill.Part{}, s.badAnswer(s.request(), resp, "%w", err)
+		}
+		if extra == nil {
+			_ = part.Body.Close()
+			return fill.Part{}, &fill.Refusal{Err: s.badAnswer(s.request(), resp, "a part of the blob, though no range was asked for")}
+		}
+	}
+	s.putLink(s.pair, epoch, index.Link{Size: part.Size})
+	return part, nil
+}
+
+func rangeOf(offset, n int64) string {
+	if n < 0 {
+		return fmt.Sprintf("bytes=%d-", offset)
+	}
+	return fmt.Sprintf("bytes=%d-%d", offset, offset+n-1)
+}
+
+// oneRange is a satisfied Content-Range (RFC 9110 §14.4).
+var oneRange = regexp.MustCompile(`^bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)$`)
+
+// contentRange reads where a part begins, and how long the whole is: -1 where that
+// is not said.
+func contentRange(said string) (first, size int64, err error) {
+	part := oneRange.FindStringSubmatch(said)
+	if part == nil {
+		return 0, 0, fmt.Errorf("%.60q as a Content-Range", said)
+	}
+	number := func(s string) int64 { n, _ := strconv.ParseInt(s, 10, 64); return n } // digits, by the grammar above
+	first, last, size := number(part[1]), number(part[2]), int64(-1)
+	if part[3] != "*" {
+		size = number(part[3])
+	}
+	if last < first || size >= 0 && last >= size {
+		return 0, 0, fmt.Errorf("%.60q as a Content-Range", said)
+	}
+	return first, size, nil
+}
+
+// note keeps what the first question came to.
+func (s *source) note(did asked) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun && did.method != "" {
+		s.did, s.begun = did, true
+	}
+}
+
+func (s *source) first() asked {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.did
+}
+
+// cancelled is a body whose end ends what was asked for it.
+type cancelled struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (c *cancelled) Close() error {
+	err := c.ReadCloser.Close()
+	c.cancel(nil)
+	return err
+}

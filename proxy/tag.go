@@ -1,0 +1,296 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"breakwater/blobcache/index"
+	"breakwater/proxy/registry"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// stalePatience is how long a client waits for upstream's word on a tag that can be
+// served as it was known last.
+const stalePatience = 3 * time.Second
+
+// The results of a tag check, as [Events] are told them.
+const (
+	TagSame        = "same"        // it is what it was
+	TagMoved       = "moved"       // it names another manifest now
+	TagNew         = "new"         // nothing was known of it
+	TagSettling    = "settling"    // it names a poorer index, which must last a while to be believed
+	TagRefused     = "refused"     // upstream refuses it
+	TagUnavailable = "unavailable" // upstream cannot be asked
+)
+
+// tagKey names a tag of a repository.
+type tagKey struct {
+	repo index.Repository
+	tag  string
+}
+
+func (k tagKey) String() string { return k.repo.Name + ":" + k.tag }
+
+func (k tagKey) request(method string) registry.Request {
+	return registry.Request{Kind: registry.KindManifest, Method: method, Name: k.repo.Name, Tag: k.tag}
+}
+
+// checked is what a check found.
+type checked struct {
+	asked
+	tag index.Tag
+}
+
+// tag finds what a tag is now: from its record while that is fresh, else by one
+// question upstream for all who wait, else, while upstream cannot answer, from the
+// record as it is.
+func (x *exchange) tag(key tagKey) (index.Tag, error) {
+	held, known := x.index.Tag(key.repo, key.tag)
+	known = known && !held.Suspended
+	if known && time.Since(held.Checked) < x.project(key.repo).TagTTL {
+		x.found = found{how: cacheHit, age: time.Since(held.Checked)}
+		return held, nil
+	}
+	if no, ok := x.refused.get(key.String()); ok {
+		if known && x.servesStale(held) {
+			return x.stale(held, no), nil
+		}
+		if !known {
+			x.found.how = cacheHit
+			return index.Tag{}, no
+		}
+	}
+	var (
+		now checked
+		err error
+	)
+	if known && x.cache.Held(held.Digest) {
+		now, err = x.checkWithin(key, stalePatience)
+	} else {
+		now, err = x.checks.Do(x.ctx, key, x.check(key))
+		err = whyOf(x.ctx, err)
+	}
+	x.note(now.asked)
+	switch {
+	case err == nil:
+		x.found.how = cacheValidated
+		if !known {
+			x.found.how = cacheMiss
+		}
+		return now.tag, nil
+	case known && !x.suspended(key) && x.servesStale(held):
+		return x.stale(held, err), nil
+	}
+	return index.Tag{}, err
+}
+
+// checkWithin waits for a check for a while, and leaves it to itself after that.
+func (x *exchange) checkWithin(key tagKey, patience time.Duration) (checked, error) {
+	type result struct {
+		checked
+		err error
+	}
+	done := make(chan result, 1)
+	if !x.life.Start(func() {
+		now, err := x.checks.Do(x.life.Context(), key, x.check(key))
+		done <- result{now, err}
+	}) {
+		return checked{}, errLate
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.checked, r.err
+	case <-timer.C:
+		return checked{}, errors.New("upstream takes longer than " + patience.String() + " to say what the tag is now")
+	case <-x.ctx.Done():
+		return checked{}, context.Cause(x.ctx)
+	}
+}
+
+// suspended tells whether a check just ended in a suspension.
+func (x *exchange) suspended(key tagKey) bool {
+	now, known := x.index.Tag(key.repo, key.tag)
+	return !known || now.Suspended
+}
+
+// servesStale tells whether a record may be served although upstream does not
+// confirm it. What belongs to signatures changes without notice, and its absence
+// says something: that is never served stale.
+func (x *exchange) servesStale(held index.Tag) bool {
+	return !referrersTag(x.request.Tag) && (x.Policy.StaleIfError == Forever || time.Since(held.Checked) < x.Policy.StaleIfError)
+}
+
+// referrersTag recognises the tags of the referrers fallback (distribution spec,
+// "Referrers Tag Schema").
+func referrersTag(tag string) bool {
+	return strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-")
+}
+
+func (x *exchange) stale(held index.Tag, why error) index.Tag {
+	age := time.Since(held.Checked)
+	x.found = found{how: cacheStale, age: age, why: why}
+	x.Events.StaleServed(x.Upstream.Name(), x.request.Kind.String(), age)
+	return held
+}
+
+// check is the work of a flight: one HEAD, what follows from it, and the record.
+func (p *Proxy) check(key tagKey) func(context.Context) (checked, error) {
+	return func(ctx context.Context) (checked, error) {
+		held, known := p.index.Tag(key.repo, key.tag)
+		if known && !held.Suspended && time.Since(held.Checked) < p.project(key.repo).TagTTL {
+			return checked{tag: held}, nil // somebody else's flight has just landed
+		}
+		limited, cancel := budgeted(ctx)
+		defer cancel()
+		now, result, err := p.checkNow(limited, key, held, known)
+		if err != nil {
+			result = p.tagRefused(key, held, known, err)
+		}
+		if ctx.Err() == nil { // else everybody left, which says nothing
+			p.Events.TagChecked(p.Upstream.Name(), result)
+		}
+		return now, err
+	}
+}
+
+// tagRefused remembers a check that failed, for a moment, and draws the
+// consequences where the tag is held.
+func (p *Proxy) tagRefused(key tagKey, held index.Tag, known bool, err error) (result string) {
+	no := denialOf(err)
+	if known && !held.Suspended {
+		if !p.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
+			p.refused.put(key.String(), err, max(negativeLife, p.Policy.TagTTL))
+		}
+	} else if no != notDenied {
+		p.refused.put(key.String(), err, negativeLife)
+	}
+	if no == notDenied {
+		return TagUnavailable
+	}
+	return TagRefused
+}
+
+// checkNow asks what the tag is, and decides what it is for us.
+func (p *Proxy) checkNow(ctx context.Context, key tagKey, held index.Tag, known bool) (checked, string, error) {
+	epoch := p.index.Epoch(key.repo)
+	now, did, err := p.askTag(ctx, key, epoch)
+	if err != nil {
+		return checked{asked: did}, "", err
+	}
+	result := TagNew
+	switch {
+	case known && held.Digest == now.Digest:
+		result = TagSame
+	case known && !held.Suspended && p.cache.Held(held.Digest):
+		// The tag moves once what it names is here.
+		result = TagMoved
+		body, err := p.document(ctx, pair{key.repo, index.Manifest, now.Digest})
+		if err != nil {
+			return checked{asked: did}, "", err
+		}
+		if !p.settled(ctx, key, held, &now, body) {
+			result = TagSettling
+		}
+	}
+	if p.index.PutTag(key.repo, epoch, key.tag, now) {
+		p.refused.forget(key.String())
+		if known && held.Suspended {
+			p.tellDenial(suspicion{repo: key.repo, tag: key.tag}, DenialLifted)
+		}
+	}
+	return checked{did, now}, result, nil
+}
+
+// askTag asks by HEAD, which leaves no pull behind, and by GET where a HEAD tells
+// too little.
+func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (index.Tag, asked, error) {
+	request := key.request(http.MethodHead)
+	resp, did, err := p.ask(ctx, http.MethodHead, request)
+	if err != nil {
+		return index.Tag{}, did, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || !ok {
+		return index.Tag{}, did, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+	}
+	now := index.Tag{MediaType: mediaType, Size: resp.ContentLength, Checked: time.Now()}
+	link := index.Link{MediaType: mediaType, Size: resp.ContentLength}
+	promised := resp.Header.Get("Docker-Content-Digest")
+	if did.method == http.MethodGet {
+		body, err := p.readManifest(ctx, request, resp, promised)
+		if err != nil {
+			return index.Tag{}, did, err
+		}
+		now.Digest, now.Size, link.Size, link.Reported = body.digest, int64(len(body.bytes)), int64(len(body.bytes)), now.Checked
+		p.cache.Keep(body.digest, body.bytes)
+		p.became(key.repo, body)
+	} else if now.Digest, ok = registry.ParseDigest(promised); !ok {
+		return index.Tag{}, did, p.badAnswer(request, resp, "%.80q as a digest", promised)
+	}
+	p.putLink(pair{key.repo, index.Manifest, now.Digest}, epoch, link)
+	return now, did, nil
+}
+
+// settled tells whether a tag's new manifest takes the place of the old one. Harbor
+// answers with a trimmed index for a while after its proxy-cache project's own
+// upstream went away: one that lacks platforms must last. Where it does not yet,
+// the record keeps the old manifest.
+func (p *Proxy) settled(ctx context.Context, key tagKey, held index.Tag, now *index.Tag, body manifest) bool {
+	if !p.project(key.repo).ProxyCache {
+		return true
+	}
+	old, ok := p.cache.Document(ctx, held.Digest)
+	if !ok || !poorer(old, body.bytes) {
+		return true
+	}
+	since := now.Checked
+	if held.Next == now.Digest {
+		since = held.NextSince
+	}
+	if now.Checked.Sub(since) >= p.Policy.ProxySettle {
+		return true
+	}
+	keep := held
+	keep.Checked, keep.Next, keep.NextSince = now.Checked, now.Digest, since
+	*now = keep
+	return false
+}
+
+// poorer tells whether an index lost platforms.
+func poorer(before, after []byte) bool {
+	had, has := platforms(before), platforms(after)
+	return slices.ContainsFunc(had, func(platform string) bool { return !slices.Contains(has, platform) })
+}
+
+// platforms are those of an index, as "linux/arm64/v8"; none of an image.
+func platforms(body []byte) []string {
+	var document v1.Index
+	if json.Unmarshal(body, &document) != nil {
+		return nil // it was verified to be JSON; its shape is not ours to judge
+	}
+	var found []string
+	for _, child := range document.Manifests {
+		if child.Platform != nil {
+			found = append(found, fmt.Sprintf("%s/%s/%s", child.Platform.OS, child.Platform.Architecture, child.Platform.Variant))
+		}
+	}
+	return found
+}
+
+// manifest is a verified manifest.
+type manifest struct {
+	digest    digest.Digest
+	mediaType string
+	bytes     []byte
+}
