@@ -30,7 +30,7 @@ type Events interface {
 
 // Options of a [Cache]; Events and Log are required.
 type Options struct {
-	Dir            string        // absolute; made when it is missing
+	Dir            string        // absolute; made when it is missing; "": nothing is kept on disk
 	MaxSize        int64         // bytes of files, in blocks
 	MinFreePercent int           // of the file system, left free; where it is 0:
 	MinFree        int64         // bytes left free
@@ -74,13 +74,19 @@ func Open(ctx context.Context, o Options) (*Cache, error) {
 		life: flight.NewLife(), writers: make(chan struct{}, maxWriters),
 		fills: make(map[digest.Digest]*transfer),
 	}
-	if err := c.openDisk(ctx, o); err != nil {
-		if !diskFailed(err) {
+	if o.Dir != "" {
+		err := c.openDisk(ctx, o)
+		if err != nil && !diskFailed(err) {
 			return nil, err
 		}
-		o.Log.Error("the cache folder cannot be used: manifests are kept in memory, blobs are not kept",
-			zap.String("dir", o.Dir), zap.Error(err))
-		o.Events.Failed("open")
+		if err != nil {
+			o.Log.Error("the cache folder cannot be used: manifests are kept in memory, blobs are not kept",
+				zap.String("dir", o.Dir), zap.Error(err))
+			o.Events.Failed("open")
+		}
+	}
+	if c.index == nil {
+		var err error
 		if c.index, err = index.Open(index.Options{Events: o.Events, Log: o.Log}); err != nil {
 			return nil, err
 		}
@@ -108,9 +114,10 @@ func (c *Cache) openDisk(ctx context.Context, o Options) (err error) {
 		Records: c.index, Events: o.Events, Log: o.Log,
 	})
 	if err != nil {
-		return errors.Join(err, c.index.Close())
+		err = errors.Join(err, c.index.Close())
+		c.index = nil
 	}
-	return nil
+	return err
 }
 
 // diskFailed tells a disk that is not what it should be from a mistake of the

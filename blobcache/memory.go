@@ -68,6 +68,12 @@ func (m *memory) remove(d digest.Digest) {
 	m.entries.Remove(d)
 }
 
+func (m *memory) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries.Purge()
+}
+
 func (m *memory) used() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

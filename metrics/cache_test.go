@@ -137,7 +137,7 @@ func TestThePageOfTheCacheNamesEveryMetric(t *testing.T) {
 			t.Errorf("docs/cache.md does not name %s", found[1])
 		}
 	}
-	for _, found := range regexp.MustCompile("\\b(cache_[a-z_]+_(?:total|bytes|seconds))\\b").FindAllStringSubmatch(string(documentation), -1) {
+	for _, found := range regexp.MustCompile(`\b(cache_[a-z_]+_(?:total|bytes|seconds))\b`).FindAllStringSubmatch(string(documentation), -1) {
 		if !strings.Contains(served, "# TYPE breakwater_"+found[1]+" ") {
 			t.Errorf("docs/cache.md names %s, which is not served", found[1])
 		}

@@ -34,7 +34,6 @@ func (p *Proxy) reportEvery(pr pair) time.Duration {
 func (p *Proxy) reportNow(ctx context.Context, pr pair) {
 	limited, cancel := budgeted(ctx)
 	defer cancel()
-	epoch := p.index.Epoch(pr.repo)
 	resp, _, err := p.ask(limited, http.MethodGet, pr.request())
 	if err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxManifest))
@@ -43,10 +42,7 @@ func (p *Proxy) reportNow(ctx context.Context, pr pair) {
 	result := provenResult(err)
 	if err == nil {
 		result = "reported"
-		if link, ok := p.linked(pr); ok {
-			link.Reported = time.Now()
-			p.putLink(pr, epoch, link)
-		}
+		p.index.Report(pr.repo, pr.kind, pr.digest, time.Now())
 	} else {
 		p.deniedHeld(suspicion{repo: pr.repo, digest: pr.digest}, err)
 	}

@@ -141,10 +141,10 @@ func (l *ledger) resize(e *entry, size int64) {
 	e.size = size
 }
 
-// victim takes out the least recently used blob that nobody reads, if it is needed
-// for n more bytes beyond those that are being unlinked already.
-func (l *ledger) victim(n int64) (key, *entry) {
-	if l.held-l.parting+n <= l.budget() {
+// victim takes out the least recently used blob that nobody reads, unless what is
+// being unlinked already brings down what is held to target bytes.
+func (l *ledger) victim(target int64) (key, *entry) {
+	if l.held-l.parting <= target {
 		return "", nil
 	}
 	for range l.blobs.Len() {

@@ -59,16 +59,17 @@ func (s *Store) claim(p *Partial, offset, end int64) error {
 		if !l.possible(n) {
 			return ErrNoRoom
 		}
-		if err := s.evict(n, l.shortage(n)); err != nil {
+		if err := s.evict(l.budget()-n, l.shortage(n)); err != nil {
 			return err
 		}
 	}
 }
 
 // evict unlinks the least recently used blob, or waits for one that somebody else
-// unlinks where that makes n bytes fit. s.mu is held, but not meanwhile.
-func (s *Store) evict(n int64, reason string) error {
-	k, e := s.ledger.victim(n)
+// unlinks where that leaves no more than target bytes. The caller saw that more are
+// held, and some of them idle or parting. s.mu is held, but not meanwhile.
+func (s *Store) evict(target int64, reason string) error {
+	k, e := s.ledger.victim(target)
 	if e == nil {
 		s.moved.Wait()
 		return nil
@@ -102,7 +103,7 @@ func (s *Store) unlink(k key, e *entry) error {
 }
 
 // freeDisk evicts so that about n bytes get free on a disk that is full although the
-// budget is not; false when nothing can be evicted.
+// budget is not; false when nothing can be, or the disk refuses.
 func (s *Store) freeDisk(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +112,8 @@ func (s *Store) freeDisk(n int64) bool {
 	// Until the next look at the disk this is what it allows.
 	l.limit = min(l.limit, target+l.rounded(n))
 	freed := false
-	for l.held > target && l.idle > 0 && !s.closed {
-		if err := s.evict(l.rounded(n), reasonFree); err != nil {
+	for l.held > target && l.idle+l.parting > 0 && !s.closed {
+		if err := s.evict(target, reasonFree); err != nil {
 			return freed
 		}
 		freed = true
@@ -164,7 +165,7 @@ func (s *Store) within() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.ledger.fits(0) && s.ledger.idle > 0 {
-		if err := s.evict(0, s.ledger.shortage(0)); err != nil {
+		if err := s.evict(s.ledger.budget(), s.ledger.shortage(0)); err != nil {
 			return // it was told; each claim tries again
 		}
 	}

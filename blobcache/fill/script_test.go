@@ -177,7 +177,7 @@ func (w *world) rest() {
 func TestScripts(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{9})
 	saw := make(map[string]int)
-	for range 300 {
+	for range 120 {
 		b := make([]byte, 200)
 		_, _ = random.Read(b)
 		bubble(t, func(t *testing.T) {

@@ -44,7 +44,7 @@ func (k *keptCache) ask(format string, args ...any) error {
 
 func (k *keptCache) List(_ context.Context, repository string, yield func(control.Entry) error) error {
 	for _, e := range []control.Entry{
-		{Digest: layer, Size: 3 << 29, Used: time.Now().Add(-3 * time.Hour), Verified: true, Links: []control.Link{
+		{Digest: layer, Size: 3 << 29, Used: time.Now().Add(-3 * time.Hour), Links: []control.Link{
 			{Origin: "https://h.test:443", Repository: "team-b/x", Kind: "blob", Suspended: true}, {Origin: "https://h.test:443", Repository: "team-a/app", Kind: "blob"}}},
 		{Digest: manifest, Size: 700, Used: time.Now(), Tags: []string{"https://h.test:443/team-a/app:1.0"},
 			Links: []control.Link{{Origin: "https://h.test:443", Repository: "team-a/app", Kind: "manifest"}}},
@@ -129,7 +129,7 @@ func TestCacheCommands(t *testing.T) {
 		{[]string{"ls"}, "list ",
 			"DIGEST" + strings.Repeat(" ", 65) + "        SIZE   USED  KIND      IN\n" +
 				layer.String() + "     1.5 GiB     3h  blob      team-a/app, team-b/x (suspended)\n" +
-				manifest.String() + "       700 B     0s  manifest  team-a/app, team-a/app:1.0 (to be verified)\n",
+				manifest.String() + "       700 B     0s  manifest  team-a/app, team-a/app:1.0\n",
 			`{"digest":"` + layer.String() + `","size":1610612736,"used":"`},
 		{[]string{"ls", "team-a/app"}, "list team-a/app", layer.String(), `"tags":["https://h.test:443/team-a/app:1.0"]`},
 		{[]string{"stat"}, "stat", "held        1.5 GiB in 2 objects\n", `{"bytes":1610612736,"objects":2,"budget":10737418240,`},

@@ -74,9 +74,6 @@ func (p printer) entry(e control.Entry) error {
 	if in == "" {
 		in = "-"
 	}
-	if !e.Verified {
-		in += " (to be verified)"
-	}
 	return p.say(e, row, e.Digest, size(e.Size), ago(e.Used), strings.Join(slices.Compact(kinds), ","), in)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/config"
+	"breakwater/internal/control"
 	"breakwater/proxy"
 	"breakwater/proxy/upstream"
 
@@ -33,6 +34,7 @@ type instance struct {
 	grace    time.Duration // what bodies under way get after SIGTERM
 	registry *proxy.Proxy
 	cache    *blobcache.Cache
+	dir      string // of the cache
 	upstream *upstream.Client
 	origin   config.Upstream
 	files    *config.Watched
@@ -96,6 +98,7 @@ func (i *instance) run(ctx context.Context) error {
 	if err := i.listen(); err != nil {
 		return errors.Join(err, i.close())
 	}
+	defer i.control()()
 	background, stop := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { i.files.Run(background, i.watchEvery, i.reload) })
@@ -122,6 +125,20 @@ func (i *instance) run(ctx context.Context) error {
 	watching.Wait()
 	i.log.Info("stopped")
 	return errors.Join(err, i.close())
+}
+
+// control answers `breakwater cache` on a socket in the cache's folder, until the
+// func that it returns is called.
+func (i *instance) control() func() {
+	if i.dir == "" {
+		return func() {}
+	}
+	asked, err := control.Serve(i.dir, steward{i.cache, i.dir}, i.log)
+	if err != nil {
+		i.log.Error("`breakwater cache` cannot ask this instance; it serves all the same", zap.Error(err))
+		return func() {}
+	}
+	return func() { _ = asked.Close() } // of a socket that nobody asks any more
 }
 
 // close ends the background work, from the road down to the disk.

@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), cacheCommand(openStopped), demoCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -136,7 +136,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("%d %s\n%s", status, body, r.log)
 	}
 	for path, want := range map[string]string{"/healthz": "alive", "/readyz": "ready",
-		"/metrics": `breakwater_requests_total{cache="bypass",kind="manifest",method="GET",route="harbor",status="200"} 1`} {
+		"/metrics": `breakwater_requests_total{cache="miss",kind="manifest",method="GET",route="harbor",status="200"} 1`} {
 		if status, body := r.get(r.admin + path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -34,6 +35,7 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
+	counts.WatchCache(func() metrics.Held { return held(cache) })
 	registry := proxy.New(proxy.Options{
 		Upstream:  client,
 		Cache:     cache,
@@ -47,6 +49,7 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 		log:      log,
 		registry: registry,
 		cache:    cache,
+		dir:      c.Cache.Dir,
 		upstream: client,
 		origin:   origin,
 		files:    files,
@@ -62,12 +65,21 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 	return i, nil
 }
 
-// openCache takes the folder and opens what is in it.
+// openCache takes the folder and opens what is in it. A folder that nobody chose,
+// in a home that is not there or not ours, is gone without.
 func openCache(ctx context.Context, c config.Cache, events blobcache.Events, log *zap.Logger) (*blobcache.Cache, error) {
-	return blobcache.Open(ctx, blobcache.Options{
+	options := blobcache.Options{
 		Dir: c.Dir, MaxSize: int64(c.MaxSize), MinFreePercent: c.MinFree.Percent, MinFree: int64(c.MinFree.Size),
 		LockWait: c.LockWait.Duration, Memory: int64(c.Memory), Events: events, Log: log,
-	})
+	}
+	cache, err := blobcache.Open(ctx, options)
+	if c.Default && errors.Is(err, fs.ErrPermission) {
+		log.Warn("cache.dir is not set, and the usual folder cannot be written: blobs are not kept; set cache.dir to a folder of Breakwater's own",
+			zap.String("dir", c.Dir), zap.Error(err))
+		options.Dir = ""
+		cache, err = blobcache.Open(ctx, options)
+	}
+	return cache, err
 }
 
 // policy turns an upstream's configuration into how long what it said holds.

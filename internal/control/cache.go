@@ -34,12 +34,11 @@ type Cache interface {
 
 // Entry is one blob or manifest that is held.
 type Entry struct {
-	Digest   digest.Digest `json:"digest"`
-	Size     int64         `json:"size"`     // bytes
-	Used     time.Time     `json:"used"`     // last, to within some minutes
-	Verified bool          `json:"verified"` // it is known to be what its digest says, or is looked at when it is used next
-	Links    []Link        `json:"links,omitempty"`
-	Tags     []string      `json:"tags,omitempty"` // origin/repository:tag
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"` // bytes
+	Used   time.Time     `json:"used"` // last, to within some minutes
+	Links  []Link        `json:"links,omitempty"`
+	Tags   []string      `json:"tags,omitempty"` // origin/repository:tag
 }
 
 // Link says that upstream gave a repository's content out to Breakwater's

@@ -110,7 +110,7 @@ var (
 func held() *fake {
 	return &fake{
 		entries: []control.Entry{
-			{Digest: first, Size: 1 << 33, Used: noon, Verified: true, Tags: []string{"https://h.test:443/a/b:1.0"}, Links: []control.Link{
+			{Digest: first, Size: 1 << 33, Used: noon, Tags: []string{"https://h.test:443/a/b:1.0"}, Links: []control.Link{
 				{Origin: "https://h.test:443", Repository: "a/b", Kind: "manifest", MediaType: "application/vnd.oci.image.manifest.v1+json"},
 				{Origin: "https://h.test:443", Repository: "a/c", Kind: "blob", Suspended: true}}},
 			{Digest: second, Used: noon},

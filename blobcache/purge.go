@@ -1,0 +1,105 @@
+package blobcache
+
+import (
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Purged is what a purge took away: objects and links, and bytes of files.
+type Purged struct {
+	Objects int
+	Bytes   int64
+	Links   int
+}
+
+// PurgeRepository forgets the tags and links of a repository at every origin, and
+// removes the content that no other repository is linked to. Who reads reads on.
+func (c *Cache) PurgeRepository(name string) (Purged, error) {
+	var (
+		purged Purged
+		failed error
+	)
+	for _, repo := range c.index.Repositories() {
+		if repo.Name != name {
+			continue
+		}
+		var digests []digest.Digest
+		for target := range c.index.Links(repo) {
+			digests = append(digests, target.Digest)
+		}
+		failed = errors.Join(failed, c.index.Forget(repo))
+		purged.Links += len(digests)
+		for _, d := range digests {
+			if len(c.index.LinksOf(d)) == 0 {
+				c.remove(d, &purged)
+			}
+		}
+	}
+	return purged, failed
+}
+
+// PurgeDigest removes one blob or manifest, with all tags and links to it. What is
+// coming of it is given up.
+func (c *Cache) PurgeDigest(d digest.Digest) (Purged, error) {
+	purged := Purged{Links: len(c.index.LinksOf(d))}
+	err := c.index.ForgetDigest(d)
+	c.abandon(d)
+	c.remove(d, &purged)
+	return purged, err
+}
+
+// PurgeAll removes all content, tags and links. Blocks stay.
+func (c *Cache) PurgeAll() (Purged, error) {
+	var (
+		purged Purged
+		failed error
+	)
+	for _, repo := range c.index.Repositories() {
+		for range c.index.Links(repo) {
+			purged.Links++
+		}
+		failed = errors.Join(failed, c.index.Forget(repo))
+	}
+	c.memory.clear()
+	if c.store != nil {
+		c.store.All(func(d digest.Digest, _ int64, _ time.Time) bool {
+			c.remove(d, &purged)
+			return true
+		})
+	}
+	return purged, failed
+}
+
+// Block has a digest refused to everybody from now on, and its content removed.
+func (c *Cache) Block(d digest.Digest) error {
+	err := c.index.Block(d)
+	c.abandon(d)
+	c.remove(d, new(Purged))
+	return err
+}
+
+// Unblock lets a digest be served again.
+func (c *Cache) Unblock(d digest.Digest) error { return c.index.Unblock(d) }
+
+func (c *Cache) remove(d digest.Digest, purged *Purged) {
+	c.memory.remove(d)
+	if c.store == nil {
+		return
+	}
+	size, held := c.store.Has(d)
+	if held && c.store.Remove(d) {
+		purged.Objects++
+		purged.Bytes += size
+	}
+}
+
+// abandon ends a transfer under way, with everybody who reads it.
+func (c *Cache) abandon(d digest.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t, ok := c.fills[d]; ok {
+		t.cancel()
+	}
+}
