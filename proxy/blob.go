@@ -47,6 +47,10 @@ func (x *exchange) blob() error {
 
 // join reads the blob while it comes.
 func (x *exchange) join(wanted pair) error {
+	if no, ok := x.refused.get(wanted.String()); ok {
+		x.found.how = cacheHit
+		return no
+	}
 	from := &source{Proxy: x.Proxy, pair: wanted}
 	blob, how, err := x.cache.Join(x.ctx, wanted.digest, from)
 	x.note(from.first())
@@ -62,6 +66,5 @@ func (x *exchange) join(wanted pair) error {
 func (x *exchange) blobHeader() {
 	h := x.w.Header()
 	content(h, x.request.Digest, "application/octet-stream")
-	h.Set("Accept-Ranges", "bytes")
 	x.cacheStatus(h)
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"breakwater/blobcache/index"
@@ -21,6 +22,8 @@ type pair struct {
 	kind   index.Kind
 	digest digest.Digest
 }
+
+func (pr pair) String() string { return fmt.Sprintf("%s@%s/%d", pr.repo.Name, pr.digest, pr.kind) }
 
 func (pr pair) request() registry.Request {
 	kind := registry.KindBlob
@@ -53,9 +56,20 @@ type proof struct {
 	link index.Link
 }
 
+// noted remembers a refusal of a pair for a moment, and returns it.
+func (p *Proxy) noted(pr pair, err error) error {
+	if denialOf(err) != notDenied {
+		p.refused.put(pr.String(), err, negativeLife)
+	}
+	return err
+}
+
 // prove asks upstream for the very pair, without its content, for all who wait for
 // the answer.
 func (p *Proxy) prove(ctx context.Context, pr pair) (proof, error) {
+	if no, ok := p.refused.get(pr.String()); ok {
+		return proof{}, no
+	}
 	found, err := p.proofs.Do(ctx, pr, func(ctx context.Context) (proof, error) {
 		limited, cancel := budgeted(ctx)
 		defer cancel()
@@ -70,7 +84,7 @@ func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
 	resp, did, err := p.ask(ctx, http.MethodHead, request)
 	p.Events.LinkProven(p.Upstream.Name(), provenResult(err))
 	if err != nil {
-		return proof{asked: did}, err
+		return proof{asked: did}, p.noted(pr, err)
 	}
 	_ = resp.Body.Close() // of a GET: dropped at its headers
 	link := index.Link{Size: resp.ContentLength}

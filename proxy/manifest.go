@@ -124,18 +124,14 @@ func (p *Proxy) document(ctx context.Context, named pair) (manifest, error) {
 // fetch gets a manifest by its digest from upstream, once for all who wait, and
 // keeps it. Nobody is given a missing one's second question within seconds.
 func (p *Proxy) fetch(ctx context.Context, named pair) (fetched, error) {
-	key := named.repo.Name + "@" + named.digest.String()
-	if no, ok := p.refused.get(key); ok {
+	if no, ok := p.refused.get(named.String()); ok {
 		return fetched{}, no
 	}
 	got, err := p.fetches.Do(ctx, named, func(ctx context.Context) (fetched, error) {
 		limited, cancel := budgeted(ctx)
 		defer cancel()
 		got, err := p.fetchNow(limited, named)
-		if denialOf(err) != notDenied {
-			p.refused.put(key, err, negativeLife)
-		}
-		return got, err
+		return got, p.noted(named, err)
 	})
 	return got, whyOf(ctx, err)
 }

@@ -60,7 +60,7 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 		// Package upstream has tried again what is worth it. Only a transfer that has
 		// begun, and for which clients wait in the middle of a body, is worth more.
 		if offset == 0 || denialOf(err) != notDenied {
-			return fill.Part{}, &fill.Refusal{Err: err}
+			return fill.Part{}, &fill.Refusal{Err: s.noted(s.pair, err)}
 		}
 		return fill.Part{}, err
 	}

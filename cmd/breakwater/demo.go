@@ -25,15 +25,16 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "See a private image come through: no Harbor, no network needed",
 		Long: `Start a Harbor stand-in with a few private images, put Breakwater before it, pull
-one image as a client without credentials does, and tell what happened on both
-sides. Both keep running until Ctrl-C; nothing is left behind.`,
+one image as a client without credentials does, pull it again, and once more while
+Harbor is down, and tell what happened on both sides. Both keep running until Ctrl-C;
+nothing is left behind.`,
 		Args: cobra.NoArgs,
 	}
 	usual := config.Default()
 	flags := command.Flags()
 	flags.StringVar(&listen, "listen", string(usual.Listeners[0].Address), "address on which the registry is served; another port is taken if it is in use")
 	flags.StringVar(&adminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
-	flags.BoolVar(&once, "once", false, "end after the pull")
+	flags.BoolVar(&once, "once", false, "end after the story")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		stage, err := demo.Open()
 		if err != nil {
@@ -52,7 +53,8 @@ sides. Both keep running until Ctrl-C; nothing is left behind.`,
 	return command
 }
 
-// demoConfiguration is what the flags of `serve` would say.
+// demoConfiguration is what the flags of `serve` would say, with a tag_ttl that its
+// reader need not wait long for.
 func demoConfiguration(stage *demo.Stage, listen, adminListen string) (config.Config, error) {
 	c, err := config.FromFlags(config.Flags{
 		Upstream:     stage.URL,
@@ -63,6 +65,10 @@ func demoConfiguration(stage *demo.Stage, listen, adminListen string) (config.Co
 		CacheDir:     filepath.Join(filepath.Dir(stage.PasswordFile), "cache"),
 		MaxSize:      config.Default().Cache.MaxSize.String(),
 	})
+	for name, upstream := range c.Upstreams {
+		upstream.TagTTL.Duration = stage.TagTTL
+		c.Upstreams[name] = upstream
+	}
 	c.Log.Level = "warn" // a line for each request would drown the story
 	return c, err
 }

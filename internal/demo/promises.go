@@ -2,9 +2,11 @@ package demo
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"breakwater/internal/harbortest"
 )
@@ -13,14 +15,19 @@ import (
 // may get them.
 var hidden = [...]string{"Set-Cookie", "Www-Authenticate", "Authorization", "X-Harbor-Csrf-Token"}
 
-// broken tells which of Breakwater's promises a pull broke; nil is none.
-func (s *Stage) broken(p *pull) error {
-	secrets := s.Harbor.Secrets()
-	var found []error
-	for _, step := range p.steps {
-		found = append(found, step.hides(secrets))
+// promised pulls the image and holds the notes of it against what Breakwater
+// promises of every pull, and then of this one.
+func (s *Stage) promised(ctx context.Context, address string, promise func(*pull) error) (*pull, error) {
+	p, err := s.pull(ctx, address)
+	if err != nil {
+		return p, err
 	}
-	return errors.Join(append(found, p.authenticated())...)
+	secrets := s.Harbor.Secrets()
+	var broken []error
+	for _, step := range p.steps {
+		broken = append(broken, step.hides(secrets))
+	}
+	return p, errors.Join(append(broken, p.guarded(), promise(p))...)
 }
 
 // hides is an error where the answer shows what is not the client's: header
@@ -44,16 +51,23 @@ func (s *step) hides(secrets []string) error {
 	return nil
 }
 
-// authenticated is an error unless Harbor saw what it had to see: the robot's
-// password at the token service and nowhere else, and every part of the image
-// asked for with a token of the robot.
+// guarded is an error where credentials went to Harbor that do not belong there: the
+// password anywhere but to the token service, or anything else to that.
+func (p *pull) guarded() error {
+	for r := range p.seen {
+		if r.Scheme != "" && r.IsToken() != (r.Scheme == "Basic") {
+			return fmt.Errorf("credentials where they do not belong: %s to %s", r.Scheme, r.Path)
+		}
+	}
+	return nil
+}
+
+// authenticated is an error unless Harbor saw what it had to see of a first pull: the
+// robot's password, and every part of the image asked for with a token of the robot.
 func (p *pull) authenticated() error {
 	content := 0
 	for r := range p.seen {
-		switch {
-		case r.IsToken() != (r.Scheme == "Basic") && r.Scheme != "":
-			return fmt.Errorf("credentials where they do not belong: %s to %s", r.Scheme, r.Path)
-		case r.Scheme == "Bearer" && r.Account == robot && r.Status == http.StatusOK && (r.IsManifest() || r.IsBlob()):
+		if r.Method == http.MethodGet && r.Scheme == "Bearer" && r.Account == robot && r.Status == http.StatusOK && (r.IsManifest() || r.IsBlob()) {
 			content++
 		}
 	}
@@ -64,6 +78,33 @@ func (p *pull) authenticated() error {
 		return fmt.Errorf("only %d of the %d parts of the image came from Harbor", content, want)
 	}
 	return nil
+}
+
+// unseen is an error if Harbor saw anything of a pull that came right after another.
+func (p *pull) unseen() error {
+	for r := range p.seen {
+		return fmt.Errorf("Harbor was asked again for what is held: %s %s", r.Method, r.Path)
+	}
+	return nil
+}
+
+// stale is an error unless the client was told that the tag's answer is an old one,
+// which Harbor could not confirm.
+func (p *pull) stale() error {
+	if status := p.cacheStatus(); !strings.HasSuffix(status, "; detail=stale") {
+		return fmt.Errorf("the client was not told that the tag is not confirmed: its Cache-Status is %q", status)
+	}
+	return nil
+}
+
+// cacheStatus is what the answer to the tag says of the cache (RFC 9211).
+func (p *pull) cacheStatus() string {
+	for _, step := range p.steps {
+		if strings.HasSuffix(step.path, "/manifests/"+tag) {
+			return step.header.Get("Cache-Status")
+		}
+	}
+	return ""
 }
 
 // seen yields what Harbor saw of the pull.

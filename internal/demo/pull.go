@@ -35,6 +35,7 @@ type pull struct {
 	client *http.Client
 	base   string // URL of the registry, without a slash at the end
 	harbor *harbortest.Harbor
+	noted  int // requests to Harbor that are in the notes, or came before
 
 	steps    []*step
 	manifest *v1.Manifest // nil if the client got none
@@ -54,6 +55,7 @@ func (s *Stage) pull(ctx context.Context, address string) (*pull, error) {
 		client: &http.Client{Transport: transport, CheckRedirect: stay},
 		base:   "http://" + address,
 		harbor: s.Harbor,
+		noted:  len(s.Harbor.Requests()),
 	}
 	if err := p.image(ctx, s.digest); err != nil {
 		return p, fmt.Errorf("the pull failed: %w", err)
@@ -104,7 +106,6 @@ func (p *pull) get(ctx context.Context, path string, accept types.MediaType) ([]
 	if accept != "" {
 		request.Header.Set("Accept", string(accept))
 	}
-	before := len(p.harbor.Requests())
 	resp, err := p.client.Do(request)
 	if err != nil {
 		return nil, err
@@ -113,7 +114,8 @@ func (p *pull) get(ctx context.Context, path string, accept types.MediaType) ([]
 	s := &step{path: path, status: resp.StatusCode, header: resp.Header}
 	p.steps = append(p.steps, s)
 	s.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	s.seen = p.harbor.Requests()[before:]
+	s.seen = p.harbor.Requests()[p.noted:]
+	p.noted += len(s.seen)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("GET %s: %w", path, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"breakwater/internal/harbortest"
 
@@ -19,6 +20,10 @@ type Stage struct {
 	Username     string // of the robot that may pull from one project
 	PasswordFile string // holds the robot's password
 
+	// TagTTL is how long Breakwater must answer a tag without asking Harbor: longer
+	// than two pulls take, and the listener has to wait for its end.
+	TagTTL time.Duration
+
 	Harbor *harbortest.Harbor // for those who want to make trouble
 
 	server *harbortest.Server
@@ -29,7 +34,7 @@ type Stage struct {
 // Open starts a Harbor on a free port of the loopback interface and fills it.
 // The caller must Close it.
 func Open() (*Stage, error) {
-	s := &Stage{Username: robot, Harbor: harbortest.New()}
+	s := &Stage{Username: robot, TagTTL: 2 * time.Second, Harbor: harbortest.New()}
 	if err := s.furnish(); err != nil {
 		return nil, errors.Join(fmt.Errorf("the demo's Harbor cannot be set up: %w", err), s.Close())
 	}
