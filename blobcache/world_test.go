@@ -25,6 +25,8 @@ const (
 	mib = 1 << 20
 )
 
+var quiet = zap.NewNop()
+
 // world is a cache with what it told.
 type world struct {
 	*testing.T
@@ -37,7 +39,7 @@ type world struct {
 func open(t *testing.T, dir string, change ...func(*blobcache.Options)) *world {
 	t.Helper()
 	w := &world{T: t, events: &events{}}
-	w.options = blobcache.Options{Dir: dir, MaxSize: 1 << 30, Memory: 16 * mib, LockWait: 5 * time.Second, Events: w.events, Log: zap.NewNop()}
+	w.options = blobcache.Options{Dir: dir, MaxSize: 1 << 30, Memory: 16 * mib, LockWait: 5 * time.Second, Events: w.events, Log: quiet}
 	for _, c := range change {
 		c(&w.options)
 	}

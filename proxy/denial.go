@@ -49,6 +49,13 @@ func denialOf(err error) denial {
 	return notDenied
 }
 
+// byAnswer tells a refusal of the request itself. One for want of a token is the
+// token cache's to remember: it knows when the secret has changed.
+func byAnswer(err error) bool {
+	var no *saidNo
+	return errors.As(err, &no) && denialOf(err) != notDenied
+}
+
 // The states of a denial, as [Events] are told them.
 const (
 	DenialSuspected = "suspected" // refused once, and still served

@@ -58,7 +58,7 @@ type proof struct {
 
 // noted remembers a refusal of a pair for a moment, and returns it.
 func (p *Proxy) noted(pr pair, err error) error {
-	if denialOf(err) != notDenied {
+	if byAnswer(err) {
 		p.refused.put(pr.String(), err, negativeLife)
 	}
 	return err

@@ -35,7 +35,7 @@ func TestRefusedPassword(t *testing.T) {
 	w.mu.Lock()
 	w.password = "rotated-meanwhile" // … or the secret changes
 	w.mu.Unlock()
-	w.get(200, "GET /v2/team-a/app/manifests/1.1")
+	w.get(200, "GET /v2/team-a/app/manifests/1.0")
 }
 
 func TestLackOfRightsIsNeverA401(t *testing.T) {

@@ -171,7 +171,7 @@ func (p *Proxy) tagRefused(key tagKey, held index.Tag, known bool, err error) (r
 		if !p.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
 			p.refused.put(key.String(), err, max(negativeLife, p.Policy.TagTTL))
 		}
-	} else if no != notDenied {
+	} else if byAnswer(err) {
 		p.refused.put(key.String(), err, negativeLife)
 	}
 	if no == notDenied {

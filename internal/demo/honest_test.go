@@ -1,6 +1,7 @@
 package demo_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log"
@@ -15,15 +16,18 @@ import (
 	"breakwater/internal/demo"
 )
 
-// honest is the least that a proxy with credentials can be: it has a token for
-// everything, and shows its client status, type and body alone. Tests turn it
-// into one that cheats.
+// honest is the least that a cache with credentials can be: it has a token for
+// everything, shows its client status, type and body alone, and keeps them. The
+// client that it serves asks one thing after the other. Tests turn it into one that
+// cheats.
 type honest struct {
 	t      *testing.T
 	stage  *demo.Stage
 	proxy  httputil.ReverseProxy
 	before func(http.ResponseWriter, *http.Request) bool // true: it answered
 	after  func(*http.Response)                          // the last to touch an answer
+	kept   map[string][]byte                             // answers, by path
+	pulls  int                                           // that were begun
 }
 
 // newHonest returns a proxy and the host:port where it listens.
@@ -32,7 +36,7 @@ func newHonest(t *testing.T, stage *demo.Stage) (*honest, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &honest{t: t, stage: stage}
+	h := &honest{t: t, stage: stage, kept: map[string][]byte{}}
 	h.proxy.ErrorLog = log.New(io.Discard, "", 0)
 	h.proxy.Rewrite = func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
@@ -56,10 +60,43 @@ func (h *honest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.t.Errorf("%s: the client sent %s", r.URL.Path, field)
 		}
 	}
-	if h.before == nil || !h.before(w, r) {
-		h.proxy.ServeHTTP(w, r)
+	if r.URL.Path == "/v2/" {
+		h.pulls++
+	}
+	if h.before != nil && h.before(w, r) {
+		return
+	}
+	body, ok := h.kept[r.URL.Path]
+	if !ok {
+		keeps := &keeping{ResponseWriter: w}
+		h.proxy.ServeHTTP(keeps, r)
+		h.kept[r.URL.Path] = keeps.body.Bytes()
+		return
+	}
+	if h.pulls == outage {
+		w.Header().Set("Cache-Status", "honest; hit; detail=stale")
+	}
+	if _, err := w.Write(body); err != nil {
+		h.t.Error(err)
 	}
 }
+
+// The pulls of the story.
+const again, outage = 2, 3
+
+// keeping copies the body that goes through it.
+type keeping struct {
+	http.ResponseWriter
+	body bytes.Buffer
+}
+
+func (k *keeping) Write(b []byte) (int, error) {
+	k.body.Write(b)
+	return k.ResponseWriter.Write(b)
+}
+
+// Unwrap serves http.ResponseController.
+func (k *keeping) Unwrap() http.ResponseWriter { return k.ResponseWriter }
 
 // password is the robot's.
 func (h *honest) password() string {

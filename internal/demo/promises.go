@@ -88,9 +88,14 @@ func (p *pull) unseen() error {
 	return nil
 }
 
-// stale is an error unless the client was told that the tag's answer is an old one,
-// which Harbor could not confirm.
+// stale is an error unless the pull came from what is held, and the client was told
+// that Harbor could not confirm the tag.
 func (p *pull) stale() error {
+	for r := range p.seen {
+		if r.Status == http.StatusOK {
+			return fmt.Errorf("Harbor is not down: it answered %s %s", r.Method, r.Path)
+		}
+	}
 	if status := p.cacheStatus(); !strings.HasSuffix(status, "; detail=stale") {
 		return fmt.Errorf("the client was not told that the tag is not confirmed: its Cache-Status is %q", status)
 	}

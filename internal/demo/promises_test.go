@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"strings"
 	"testing"
@@ -14,7 +13,7 @@ import (
 
 // TestWhatMustNotHappenIsAnError has the client pull through proxies that cheat.
 func TestWhatMustNotHappenIsAnError(t *testing.T) {
-	const blob, manifest = "/blobs/", "/manifests/"
+	const blob, manifest, tagged = "/blobs/", "/manifests/", "/v2/platform/shop/manifests/1.0"
 	stage := open(t)
 	for name, test := range map[string]struct {
 		cheat func(*honest)
@@ -99,6 +98,33 @@ func TestWhatMustNotHappenIsAnError(t *testing.T) {
 			},
 			"credentials where they do not belong: Basic to /v2/",
 		},
+		"a question about what is held": {
+			during(again, func(h *honest, _ http.ResponseWriter) { delete(h.kept, tagged) }),
+			"Harbor was asked again for what is held: GET /service/token",
+		},
+		"a cookie with what is held": {
+			during(again, func(_ *honest, w http.ResponseWriter) { w.Header().Set("Set-Cookie", "sid=1") }),
+			"the client was shown Harbor's Set-Cookie",
+		},
+		"a tag that ends with Harbor": {
+			during(outage, func(h *honest, _ http.ResponseWriter) { delete(h.kept, tagged) }),
+			"the pull failed: GET /v2/platform/shop/manifests/1.0: 502 Bad Gateway",
+		},
+		"other content while Harbor is down": {
+			during(outage, func(h *honest, _ http.ResponseWriter) { h.kept[tagged] = []byte("{}") }),
+			"the pull failed: GET manifests/1.0: the content has the digest",
+		},
+		"a stale tag that is not called so": {
+			during(outage, func(h *honest, _ http.ResponseWriter) { h.pulls = again }),
+			`the client was not told that the tag is not confirmed: its Cache-Status is ""`,
+		},
+		"a Harbor that is not down": {
+			during(outage, func(h *honest, _ http.ResponseWriter) {
+				h.stage.Harbor.SetDown(harbortest.Core, false)
+				delete(h.kept, tagged)
+			}),
+			"Harbor is not down: it answered GET /service/token",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer stage.Harbor.ClearFaults()
@@ -122,20 +148,8 @@ func TestWhatMustNotHappenIsAnError(t *testing.T) {
 func TestContentThatHarborDidNotGive(t *testing.T) {
 	stage := open(t)
 	h, address := newHonest(t, stage)
-	kept := map[string][]byte{}
-	h.before = func(w http.ResponseWriter, r *http.Request) bool {
-		recorder := httptest.NewRecorder()
-		h.proxy.ServeHTTP(recorder, r)
-		kept[r.URL.Path] = recorder.Body.Bytes()
-		_, err := w.Write(kept[r.URL.Path])
-		return err == nil
-	}
 	if err := stage.Tell(t.Context(), io.Discard, address); err != nil {
 		t.Fatal(err)
-	}
-	h.before = func(w http.ResponseWriter, r *http.Request) bool {
-		_, err := w.Write(kept[r.URL.Path])
-		return err == nil
 	}
 	var out bytes.Buffer
 	err := stage.Tell(t.Context(), &out, address)
@@ -146,16 +160,22 @@ func TestContentThatHarborDidNotGive(t *testing.T) {
 		t.Errorf("the story lacks %q:\n%s", want, out.String())
 	}
 
-	h.before = func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.Contains(r.URL.Path, "/blobs/") {
-			return false
-		}
-		_, err := w.Write(kept[r.URL.Path])
-		return err == nil
-	}
+	delete(h.kept, "/v2/platform/shop/manifests/1.0")
 	err = stage.Tell(t.Context(), io.Discard, address)
 	if want := "only 1 of the 5 parts of the image came from Harbor"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// during is a cheat in one of the pulls, at its requests for the tag.
+func during(pull int, cheat func(*honest, http.ResponseWriter)) func(*honest) {
+	return func(h *honest) {
+		h.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if h.pulls == pull && strings.HasSuffix(r.URL.Path, "/manifests/1.0") {
+				cheat(h, w)
+			}
+			return false
+		}
 	}
 }
 

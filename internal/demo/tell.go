@@ -68,7 +68,7 @@ func (s *Stage) again(ctx context.Context, out *printer, address string) error {
 
 // outage pulls the same while Harbor is down, when it is time to ask about the tag.
 func (s *Stage) outage(ctx context.Context, out *printer, address string) error {
-	out.printf("\nAfter %s it is time to ask Harbor about the tag again, but Harbor is down:\n", s.TagTTL)
+	out.printf("\n%s later the tag is due to be asked about again, but now Harbor is down.\n", s.TagTTL)
 	select {
 	case <-time.After(s.TagTTL):
 	case <-ctx.Done():
@@ -80,7 +80,7 @@ func (s *Stage) outage(ctx context.Context, out *printer, address string) error 
 	if err != nil {
 		return err
 	}
-	out.printf("it answers %s itself. From Breakwater the client pulls the image:\n\n", without.Status)
+	out.printf("Harbor itself answers %s. From Breakwater the client pulls as before:\n\n", without.Status)
 	p, err := s.promised(ctx, address, (*pull).stale)
 	p.table(out)
 	if err != nil {

@@ -16,6 +16,7 @@ func open(t *testing.T) *demo.Stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stage.TagTTL = 0 // an honest proxy counts pulls instead
 	t.Cleanup(func() {
 		if err := stage.Close(); err != nil {
 			t.Error(err)
@@ -46,6 +47,11 @@ func TestTheStoryOfOnePull(t *testing.T) {
 		"got     manifest, config and 3 layers, ",
 		"secret  the password went to Harbor's token service only (6×)",
 		"hidden  no challenge, cookie, token or password in the 6 answers to the client\n",
+		"The same pull again: the same 2", " bytes, and Harbor saw nothing.\n",
+		"Harbor itself answers 502 Bad Gateway.",
+		"GET manifests/1.0        200  manifest    nothing\n",
+		" bytes, none of them from Harbor\n",
+		"told    Cache-Status: honest; hit; detail=stale\n",
 		"curl http://" + address + "/v2/_catalog ",
 		"docker pull " + address + "/platform/shop:1.0 ",
 		"curl http://127.0.0.1:9090/metrics ",
