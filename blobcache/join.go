@@ -46,9 +46,6 @@ func (c *Cache) Join(ctx context.Context, d digest.Digest, source fill.Source) (
 		if err != nil {
 			return nil, how, err
 		}
-		if how == Joined {
-			c.events.Joined()
-		}
 		return arriving{reader}, how, nil
 	}
 }
@@ -83,6 +80,7 @@ func (c *Cache) begin(d digest.Digest, source fill.Source) *transfer {
 	t.Fill = fill.New(life, fill.Options{
 		Digest: d,
 		Create: func(size int64) (fill.File, error) { return c.create(d, size) },
+		NoRoom: disk.ErrNoRoom,
 		Ended:  func() { c.ended(d, t) },
 		Events: outcome{c.events, func(result string) { c.judge(result, d, source) }},
 		Log:    c.log,
