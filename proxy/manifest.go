@@ -29,6 +29,8 @@ func (x *exchange) manifest() error {
 			return err
 		}
 		named.digest, mediaType, size = tag.Digest, tag.MediaType, tag.Size
+	} else {
+		x.askedFor(named.digest)
 	}
 	if x.index.Blocked(named.digest) {
 		return blocked(named.digest)

@@ -128,13 +128,6 @@ func (w *world) start(origin, account string) {
 	w.Cleanup(w.stop)
 }
 
-// restart ends Breakwater and starts it on the same folder.
-func (w *world) restart(account string) {
-	w.Helper()
-	w.stop()
-	w.start(w.origin.URL, account)
-}
-
 // answer is what a client got.
 type answer struct {
 	*http.Response
