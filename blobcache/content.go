@@ -97,7 +97,7 @@ func (s *section) Read(p []byte) (int, error) {
 
 func (s *section) Close() error { return nil } // the file is closed by its opener
 
-// arriving is content that is being filled.
+// arriving is content that is being filled, or was until now.
 type arriving struct{ *fill.Reader }
 
-func (arriving) Held() bool { return false }
+func (a arriving) Held() bool { return a.Verified() }

@@ -51,9 +51,12 @@ func (c *Cache) Document(ctx context.Context, d digest.Digest) ([]byte, bool) {
 	return body, true
 }
 
-// Keep holds a verified document: at once in memory, soon on disk. The body must not
-// be changed any more.
+// Keep holds a verified document that is not blocked: at once in memory, soon on disk.
+// The body must not be changed any more.
 func (c *Cache) Keep(d digest.Digest, body []byte) {
+	if c.index.Blocked(d) {
+		return
+	}
 	c.memory.add(d, body)
 	if c.store == nil {
 		return

@@ -92,11 +92,17 @@ func (c *Cache) begin(d digest.Digest, source fill.Source) *transfer {
 	return t
 }
 
-var errNoDisk = errors.New("there is no disk")
+var (
+	errNoDisk  = errors.New("there is no disk")
+	errBlocked = errors.New("the digest is blocked")
+)
 
 func (c *Cache) create(d digest.Digest, size int64) (fill.File, error) {
 	if c.store == nil {
 		return nil, errNoDisk
+	}
+	if c.index.Blocked(d) {
+		return nil, errBlocked
 	}
 	partial, err := c.store.Create(d, size)
 	if err != nil {

@@ -89,7 +89,8 @@ func (c *Cache) remove(d digest.Digest, purged *Purged) {
 		return
 	}
 	size, held := c.store.Has(d)
-	if held && c.store.Remove(d) {
+	// What is not held may be about to be: then it is not kept.
+	if c.store.Remove(d) && held {
 		purged.Objects++
 		purged.Bytes += size
 	}

@@ -104,6 +104,21 @@ func (w *world) onDisk() (files int, size int64) {
 	return files, size
 }
 
+// wantFiles waits until so many files are there: those of transfers that ended go a
+// moment later.
+func (w *world) wantFiles(want int) {
+	w.Helper()
+	files, size := w.onDisk()
+	for range 2000 {
+		if files == want {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+		files, size = w.onDisk()
+	}
+	w.Errorf("%d files of %d bytes, want %d files", files, size, want)
+}
+
 // ignoreGone is for files that leave while they are counted.
 func ignoreGone(err error) error {
 	if os.IsNotExist(err) {
@@ -231,6 +246,9 @@ func (s source) Prove(context.Context) error {
 }
 
 func (s source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) {
+	if err := ctx.Err(); err != nil {
+		return fill.Part{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fetches++

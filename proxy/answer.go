@@ -35,12 +35,7 @@ func (x *exchange) answer(resp *http.Response) error {
 // after the header cuts the connection: the client must not take what it has for
 // the whole.
 func (x *exchange) serve(c Content) error {
-	r := x.r.WithContext(x.ctx)
-	if x.request.Kind != registry.KindBlob {
-		r.Header = r.Header.Clone()
-		r.Header.Del("Range") // as Harbor does: only blobs have parts
-	}
-	err := serveContent(x.w, r, c)
+	err := serveContent(x.w, x.r.WithContext(x.ctx), c, x.request.Kind == registry.KindBlob)
 	if err != nil && x.w.status != 0 {
 		x.failed(whyOf(x.ctx, err))
 		panic(http.ErrAbortHandler)

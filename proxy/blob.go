@@ -48,10 +48,9 @@ func (x *exchange) blob() error {
 // join reads the blob while it comes.
 func (x *exchange) join(wanted pair) error {
 	if no, ok := x.refused.get(wanted.String()); ok {
-		x.found.how = cacheHit
 		return no
 	}
-	from := &source{Proxy: x.Proxy, pair: wanted}
+	from := x.source(wanted)
 	blob, how, err := x.cache.Join(x.ctx, wanted.digest, from)
 	x.note(from.first())
 	x.found.how = string(how)

@@ -1,6 +1,8 @@
 package proxy_test
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -96,17 +98,24 @@ func (b *bubble) forbidden(request string, headers ...string) {
 func TestBlockedWhileItComes(t *testing.T) {
 	w := newWorld(t, account)
 	large := w.layer("team-a/big")
-	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Rate: 1 << 20})
-	got := make(chan answer)
-	go func() { got <- w.send("GET /v2/team-a/big/blobs/" + large) }()
-	for !w.cache.Filling(digest.Digest(large)) || w.cache.Stats().Disk.Bytes == 0 {
-		time.Sleep(time.Millisecond)
+	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, After: 1 << 20, Stall: time.Minute})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/v2/team-a/big/blobs/"+large, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.cache.Block(digest.Digest(large)); err != nil {
 		t.Fatal(err)
 	}
-	if a := <-got; a.err == nil || len(a.body) > 2<<20-64<<10 {
-		t.Errorf("the client got %d bytes, %v", len(a.body), a.err)
+	if n, err := io.Copy(io.Discard, resp.Body); err == nil || n > 1<<20 {
+		t.Errorf("the client got %d bytes more, %v", n, err)
 	}
 	w.refused(403, "DENIED", "GET /v2/team-a/big/blobs/"+large)
 	w.harbor.ClearFaults()

@@ -113,7 +113,7 @@ func (p *Proxy) complete(ctx context.Context, named pair) {
 		_, _ = p.document(ctx, named) // its own children follow by became
 		return
 	}
-	blob, _, err := p.cache.Join(ctx, named.digest, &source{Proxy: p, pair: named})
+	blob, _, err := p.cache.Join(ctx, named.digest, p.source(named))
 	if err != nil {
 		return
 	}

@@ -38,10 +38,10 @@ var errCut = errors.New("the body broke off")
 
 // serveContent answers GET and HEAD with content: 200, 206 (RFC 9110 §15.3.7) or
 // 304. The fields that name it, Content-Type and Etag above all, are in the
-// header already. An error without [errCut] is one before the header was sent: a
+// header already. Ranges count where inParts is true. An error without [errCut] is one before the header was sent: a
 // [*registry.Error] for 412, 416 and 505, and what the first bytes failed with.
-func serveContent(w http.ResponseWriter, r *http.Request, c Content) error {
-	a := contentAnswer{w: w, r: r, content: c, size: c.Size()}
+func serveContent(w http.ResponseWriter, r *http.Request, c Content, inParts bool) error {
+	a := contentAnswer{w: w, r: r, content: c, size: c.Size(), inParts: inParts}
 	err := a.serve()
 	if err != nil && !errors.Is(err, errCut) {
 		for _, field := range []string{"Accept-Ranges", "Cache-Control", "Docker-Content-Digest", "Etag"} {
@@ -56,6 +56,7 @@ type contentAnswer struct {
 	r       *http.Request
 	content Content
 	size    int64
+	inParts bool
 }
 
 // serve judges the conditions in the order of RFC 9110 §13.2.2.
@@ -74,12 +75,16 @@ func (a contentAnswer) serve() error {
 		return registry.Errorf(http.StatusHTTPVersionNotSupported, registry.CodeUnsupported,
 			"it is not known yet how long this is: ask by HTTP/1.1, in which an end can be told from a break")
 	}
-	parts, ok := rangesAsked(a.r, etag, a.size)
+	var parts []byteRange
+	ok := true
+	if a.inParts {
+		parts, ok = rangesAsked(a.r, etag, a.size)
+	}
 	if !ok {
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", a.size))
 		return registry.Errorf(http.StatusRequestedRangeNotSatisfiable, registry.CodeRangeInvalid, "the range lies outside of the content, which has %d bytes", a.size)
 	}
-	if a.size >= 0 {
+	if a.inParts && a.size >= 0 {
 		h.Set("Accept-Ranges", "bytes")
 	}
 	switch {

@@ -143,7 +143,7 @@ func answerTo(t *testing.T, f *fakeContent, method string, fields ...string) ans
 	}
 	w := httptest.NewRecorder()
 	content(w.Header(), testDigest, "application/octet-stream")
-	a := answered{w, serveContent(w, r, f)}
+	a := answered{w, serveContent(w, r, f, true)}
 	if f.open != 0 {
 		t.Errorf("%s %q: %d sections are open", method, fields, f.open)
 	}
@@ -352,7 +352,7 @@ func contentServer(t *testing.T, f *fakeContent, failed chan<- error) *httptest.
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content(w.Header(), testDigest, "application/octet-stream")
-		err := serveContent(w, r, f)
+		err := serveContent(w, r, f, true)
 		var refusal *registry.Error
 		switch {
 		case err == nil:
@@ -576,7 +576,7 @@ func TestFileReachesConnection(t *testing.T) {
 	w := &readerFrom{ResponseRecorder: httptest.NewRecorder()}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Range", "bytes=1000-")
-	if err := serveContent(w, r, onDisk{file}); err != nil {
+	if err := serveContent(w, r, onDisk{file}, true); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(w.Body.Bytes(), pattern(1 << 20)[1000:]) {

@@ -59,7 +59,7 @@ type proof struct {
 // noted remembers a refusal of a pair for a moment, and returns it.
 func (p *Proxy) noted(pr pair, err error) error {
 	if byAnswer(err) {
-		p.refused.put(pr.String(), err, negativeLife)
+		p.refused.put(pr.String(), &remembered{err}, negativeLife)
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func FuzzRanges(f *testing.F) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Range"] = []string{field}
 		status := http.StatusOK
-		if err := serveContent(ours, r, &fakeContent{bytes: content}); err != nil {
+		if err := serveContent(ours, r, &fakeContent{bytes: content}, true); err != nil {
 			var refusal *registry.Error
 			if !errors.As(err, &refusal) {
 				t.Fatal(err)

@@ -15,6 +15,11 @@ const mostRecent = 4096
 // not exist must not ask it each time.
 const negativeLife = 5 * time.Second
 
+// remembered is an error that upstream was not asked for this time.
+type remembered struct{ error }
+
+func (r *remembered) Unwrap() error { return r.error }
+
 // recent remembers values for a short while.
 type recent[V any] struct {
 	mu      sync.Mutex // guards entries

@@ -22,6 +22,10 @@ const (
 // refuse is the one place where an error becomes an answer.
 func (x *exchange) refuse(err error) {
 	x.failed(err)
+	var again *remembered
+	if errors.As(err, &again) {
+		x.found.how = cacheHit
+	}
 	if x.clientLeft() {
 		return // nobody is there to be told
 	}

@@ -19,14 +19,20 @@ import (
 type source struct {
 	*Proxy
 	pair
+	epoch index.Epoch // when it was asked for
 
 	mu    sync.Mutex // guards did
 	did   asked      // of the first question
 	begun bool
 }
 
-// Key implements [fill.Source].
-func (s *source) Key() string { return s.repo.Origin + "/" + s.repo.Name }
+func (p *Proxy) source(pr pair) *source {
+	return &source{Proxy: p, pair: pr, epoch: p.index.Epoch(pr.repo)}
+}
+
+// Key implements [fill.Source]. A repository whose access was revoked is another
+// source after that: what proved it before proves nothing.
+func (s *source) Key() string { return fmt.Sprintf("%s/%s#%d", s.repo.Origin, s.repo.Name, s.epoch) }
 
 // Prove implements [fill.Source]: the link, or upstream's word for it.
 func (s *source) Prove(ctx context.Context) error {
@@ -40,7 +46,6 @@ func (s *source) Prove(ctx context.Context) error {
 
 // Fetch implements [fill.Source]. Upstream's 2xx for the very pair is what links it.
 func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) {
-	epoch := s.index.Epoch(s.repo)
 	var extra [][2]string
 	if offset > 0 || n >= 0 {
 		extra = append(extra, [2]string{"Range", rangeOf(offset, n)})
@@ -75,7 +80,7 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 			return fill.Part{}, &fill.Refusal{Err: s.badAnswer(s.request(), resp, "a part of the blob, though no range was asked for")}
 		}
 	}
-	s.putLink(s.pair, epoch, index.Link{Size: part.Size})
+	s.putLink(s.pair, s.epoch, index.Link{Size: part.Size})
 	return part, nil
 }
 

@@ -64,7 +64,6 @@ func (x *exchange) tag(key tagKey) (index.Tag, error) {
 			return x.stale(held, no), nil
 		}
 		if !known {
-			x.found.how = cacheHit
 			return index.Tag{}, no
 		}
 	}
@@ -169,10 +168,10 @@ func (p *Proxy) tagRefused(key tagKey, held index.Tag, known bool, err error) (r
 	no := denialOf(err)
 	if known && !held.Suspended {
 		if !p.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
-			p.refused.put(key.String(), err, max(negativeLife, p.Policy.TagTTL))
+			p.refused.put(key.String(), &remembered{err}, max(negativeLife, p.Policy.TagTTL))
 		}
 	} else if byAnswer(err) {
-		p.refused.put(key.String(), err, negativeLife)
+		p.refused.put(key.String(), &remembered{err}, negativeLife)
 	}
 	if no == notDenied {
 		return TagUnavailable

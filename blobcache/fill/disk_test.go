@@ -148,17 +148,17 @@ func TestDiskFullCostsNoByte(t *testing.T) {
 
 // The disk becomes full while segments are there or come.
 func TestDiskFullWithSegments(t *testing.T) {
-	for _, room := range []int64{3 * mib, 6 * mib, 20 * mib} {
+	for _, room := range []int64{3 * near, 6 * near, 20 * near} {
 		bubble(t, func(t *testing.T) {
-			up := newUpstream(48 * mib)
-			up.rate = 2 * mib
+			up := newUpstream(48 * near)
+			up.rate = 2 * near
 			w := newWorld(t, up)
 			w.file.room = room
-			w.begin(up.source("a"))
+			w.beginNear(up.source("a"))
 			r := w.join(up.source("a"))
 			var clients sync.WaitGroup
-			clients.Go(func() { w.right(w.read(r, 45*mib, -1, false), 3*mib) })
-			clients.Go(func() { w.right(w.read(r, 45*mib, -1, true), 3*mib) })
+			clients.Go(func() { w.right(w.read(r, 45*near, -1, false), 3*near) })
+			clients.Go(func() { w.right(w.read(r, 45*near, -1, true), 3*near) })
 			clients.Go(func() { w.whole(r) })
 			clients.Wait()
 			r.Close()

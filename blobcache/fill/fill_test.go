@@ -157,13 +157,9 @@ func TestJoinedWhileItIsStored(t *testing.T) {
 		up := newUpstream(300 * kib)
 		w := newWorld(t, up)
 		begin := time.Now()
-		w.fill = fill.New(w.life, fill.Options{
-			Digest: up.digest(),
-			Create: func(int64) (fill.File, error) { return slowCommit{w.file, time.Minute}, nil },
-			Stored: func(int64) { w.note("stored 307200") },
-			Ended:  func() { w.note("ended") },
-			Events: w,
-		}, up.source("a"))
+		o := w.options()
+		o.Create = func(int64) (fill.File, error) { return slowCommit{w.file, time.Minute}, nil }
+		w.fill = fill.New(w.life, o, up.source("a"))
 		for range 3 {
 			r := w.join(up.source("a"))
 			w.whole(r)

@@ -21,12 +21,7 @@ type Reader struct {
 func (f *Fill) Join(ctx context.Context, source Source) (*Reader, error) {
 	first, ok := f.enter(source.Key())
 	if !ok {
-		select { // the owner is about to forget this fill
-		case <-f.ended:
-			return nil, ErrEnded
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		return nil, f.awaitEnd(ctx)
 	}
 	known := f.first
 	if !first {
@@ -50,7 +45,7 @@ func (f *Fill) Join(ctx context.Context, source Source) (*Reader, error) {
 // with is known and proven by its own transfer, unless another one was quicker.
 func (f *Fill) admit(ctx context.Context, source Source, known *origin) (*origin, error) {
 	if known == nil {
-		return f.sources.prove(ctx, source)
+		return f.prove(ctx, source)
 	}
 	select {
 	case <-known.proven:
@@ -69,22 +64,45 @@ func (f *Fill) admit(ctx context.Context, source Source, known *origin) (*origin
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	return f.sources.prove(ctx, source)
+	return f.prove(ctx, source)
+}
+
+// prove asks source. A fill that failed meanwhile, on account of others, is no answer
+// to whoever may have the blob.
+func (f *Fill) prove(ctx context.Context, source Source) (*origin, error) {
+	o, err := f.sources.prove(ctx, source)
+	if err == nil && happened(f.failed) {
+		return nil, f.awaitEnd(ctx)
+	}
+	return o, err
+}
+
+// awaitEnd returns ErrEnded when the owner knows, too.
+func (f *Fill) awaitEnd(ctx context.Context) error {
+	select {
+	case <-f.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (f *Fill) awaitHeaders(ctx context.Context, from *origin) error {
 	select {
 	case <-f.opened:
-		return nil
 	case <-f.failed:
 	case <-from.refused:
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
-	if happened(from.refused) {
+	switch {
+	case happened(from.refused):
 		return from.err
+	case happened(f.failed):
+		return f.outcome()
+	case happened(f.opened):
+		return nil
 	}
-	return f.outcome()
+	return context.Cause(ctx)
 }
 
 func (f *Fill) outcome() error {
@@ -95,6 +113,13 @@ func (f *Fill) outcome() error {
 
 // Size of the blob in bytes; -1 where upstream does not tell, until its end.
 func (r *Reader) Size() int64 { return r.fill.Size() }
+
+// Verified tells whether all of the blob is here, and right.
+func (r *Reader) Verified() bool {
+	r.fill.mu.Lock()
+	defer r.fill.mu.Unlock()
+	return r.fill.verified && r.fill.cutoff == nil
+}
 
 // Section reads the bytes [offset, offset+n), n < 0: to the end, as they come. It
 // lives until it or its reader is closed, or ctx ends.

@@ -5,7 +5,6 @@ import (
 	"io"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"breakwater/blobcache/fill"
@@ -107,14 +106,48 @@ func TestEndOfLife(t *testing.T) {
 			}
 		})
 		clients.Go(func() {
-			if _, err := w.fill.Join(t.Context(), b); err == nil {
-				t.Error("joined")
+			if _, err := w.fill.Join(t.Context(), b); err != fill.ErrEnded {
+				t.Errorf("who was asked for meanwhile: %v", err)
 			}
 		})
 		time.Sleep(10 * time.Second)
 		w.end()
 		w.finish(fill.ResultAbandoned)
 		clients.Wait()
+	})
+}
+
+// slowDisk is a file that is read slowly.
+type slowDisk struct{ *file }
+
+func (s slowDisk) ReadAt(p []byte, at int64) (int, error) {
+	time.Sleep(10 * time.Second)
+	return s.file.ReadAt(p, at)
+}
+
+// The end of life waits for the disk, and closes no file that is being read.
+func TestEndOfLifeWaitsForReads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		up := newUpstream(mib)
+		w := newWorld(t, up)
+		o := w.options()
+		o.Create = func(int64) (fill.File, error) { return slowDisk{w.file}, nil }
+		w.fill = fill.New(w.life, o, up.source("a"))
+		r := w.join(up.source("a"))
+		var clients sync.WaitGroup
+		clients.Go(func() {
+			defer r.Close()
+			if o := w.read(r, 0, -1, true); o.n != 100_000 || o.wrong || o.err != context.Canceled {
+				t.Errorf("%d bytes, wrong: %v, %v", o.n, o.wrong, o.err)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		w.end()
+		w.fill.Wait()
+		clients.Wait()
+		if w.count("bypassed disk") != 0 {
+			t.Errorf("events %v", w.order)
+		}
 	})
 }
 
@@ -153,14 +186,13 @@ func TestNotAbandonedWhileStored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		up := newUpstream(mib)
 		w := newWorld(t, up)
-		w.fill = fill.New(w.life, fill.Options{
-			Digest: up.digest(),
-			Create: func(int64) (fill.File, error) { return slowCommit{w.file, 2 * time.Minute}, nil },
-			Stored: func(int64) { w.note("stored 1048576") },
-			Ended:  func() { w.note("ended") },
-			Events: w,
-		}, up.source("a"))
-		synctest.Wait()
+		o := w.options()
+		o.Create = func(int64) (fill.File, error) { return slowCommit{w.file, 2 * time.Minute}, nil }
+		w.fill = fill.New(w.life, o, up.source("a"))
+		time.Sleep(time.Minute)
+		r := w.join(up.source("b"))
+		w.whole(r)
+		r.Close()
 		w.finish(fill.ResultStored)
 	})
 }

@@ -31,7 +31,7 @@ type plan struct {
 	wait    time.Duration       // before the answer
 	cut     int64               // the body ends after so many bytes …
 	clean   bool                // … without an error
-	stall   time.Duration       // before the cut
+	stall   time.Duration       // before its end
 	offset  func(n int64) int64 // where the answer begins instead
 	size    func(n int64) int64 // what it says that the size is
 	content []byte              // instead of the right one
@@ -153,16 +153,17 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, os.ErrClosed
 	}
 	if b.left == 0 {
-		if b.whole || b.plan.clean {
-			return 0, io.EOF
-		}
 		if err := sleep(b.ctx, b.plan.stall); err != nil {
 			return 0, err
 		}
+		if b.whole || b.plan.clean {
+			return 0, io.EOF
+		}
 		return 0, errCut
 	}
-	n := copy(p[:min(int64(len(p)), b.left)], b.rest)
+	n := copy(p[:min(int64(len(p)), b.left, 100_000)], b.rest)
 	if b.source.rate > 0 {
+		n = min(n, max(1, b.source.rate/20))
 		if err := sleep(b.ctx, time.Duration(n)*time.Second/time.Duration(b.source.rate)); err != nil {
 			return 0, err
 		}

@@ -29,8 +29,8 @@
 // aside. While running it is written anew from memory; at a start the copy is
 // taken, which is as good, only older: the journal still holds every denial since.
 // Where the journal itself is damaged after an unclean stop, nobody can tell what
-// was denied, and all links and tags are dropped (restore.go); blocks survive in
-// the index and in the journal, each of which holds them all.
+// was denied, and all links and tags are dropped (restore.go). Blocks are in the
+// journal, all of them, and in the index up to its last batch.
 //
 // bbolt checks little of what it maps, and a damaged page makes it panic, fault,
 // or loop. Therefore the file's structure is checked before bbolt sees it

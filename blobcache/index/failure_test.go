@@ -288,3 +288,28 @@ func TestLargeJournal(t *testing.T) {
 		mustClose(t, x)
 	})
 }
+
+// TestFullJournal: what is kept for a disk that takes nothing is bounded. Then only
+// a journal that begins after all of it is one again.
+func TestFullJournal(t *testing.T) {
+	j := newJournal(filepath.Join(t.TempDir(), "journal"), func(string) error { return nil })
+	must(t, j.begin(0, nil))
+	const newest = 9
+	for seq := range uint64(newest) {
+		j.keep(entry{seq + 1, make([]byte, 4<<20)})
+	}
+	if j.bytes > largestJournal || j.write() == nil {
+		t.Errorf("%d bytes are kept, and nothing is said", j.bytes)
+	}
+	if !j.large.Load() || j.begin(1, nil) == nil {
+		t.Error("begins anew before what is lost")
+	}
+	must(t, j.begin(newest, []key{someKey(t, "blocked")}))
+	j.keep(entry{newest + 1, denial{seq: newest + 1, operation: revoke, repository: app, epoch: 1}.encode()})
+	must(t, j.write())
+	h, err := readJournal(j.path)
+	if err != nil || h.err != nil || h.base != newest || len(h.denials) != 2 || h.newest() != newest+1 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	must(t, j.file.Close())
+}

@@ -94,7 +94,7 @@ type Index struct {
 	// while it cannot be made.
 	file    *file
 	journal *journal
-	changed bool          // since the last copy
+	changed bool          // since the last copy, or none was taken yet
 	pause   time.Duration // before the next attempt
 }
 
@@ -249,7 +249,7 @@ func (x *Index) deny(d denial) error {
 	return x.trouble.note("journal", <-written)
 }
 
-// keyed makes a denial of a digest, which may be none.
+// denyDigest is deny for a digest, which may be none.
 func (x *Index) denyDigest(d denial, of digest.Digest) error {
 	k, ok := keyOf(of)
 	if !ok {

@@ -24,11 +24,11 @@ type journal struct {
 
 	wake     chan struct{}
 	restarts chan restart
+	closed   chan struct{}
 	ended    chan struct{}
 
-	mu     sync.Mutex // guards queue
-	queue  []queued
-	closed chan struct{}
+	mu    sync.Mutex // guards queue
+	queue []queued
 
 	// Of the goroutine, and of open before it begins:
 	file    *os.File

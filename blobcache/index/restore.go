@@ -89,8 +89,8 @@ func (x *Index) settle(h history, complete bool) (err error) {
 		if x.file, err = buildFile(path, fault, x.state, x.locked, nil); err != nil {
 			return err
 		}
-		x.changed = true
 	}
+	x.changed = true // a copy in an hour, whatever happens
 	x.state.batch.limit = x.state.limits.pending
 	x.journal = newJournal(path+journalSuffix, fault)
 	if complete && !h.missing && h.size > 0 {

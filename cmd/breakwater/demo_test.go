@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"breakwater/config"
 	"breakwater/internal/demo"
 	"breakwater/internal/harbortest"
 )
@@ -39,18 +40,30 @@ func TestDemoOnce(t *testing.T) {
 	if status := run([]string{"demo", "--once", "--listen", "127.0.0.1:0", "--admin-listen", ""}, &stdout, &stderr); status != exitFine {
 		t.Errorf("exit status %d", status)
 	}
-	// Harbor's challenge, the robot's password for a token, the token for all else.
-	story := regexp.MustCompile(`(?s)GET /v2/ +200 +GET /v2/ +401  anonymous\n` +
-		` +GET /service/token +200  password\n.*` +
-		`GET manifests/1\.0 +200  manifest .*` +
-		` GET manifests/1\.0 +200  token\n` +
+	// Harbor's challenge, the robot's password for a token, the token for all else;
+	// then nothing; then in vain.
+	story := regexp.MustCompile(`(?s)  GET /v2/ +200 +nothing\n` +
+		`  GET manifests/1\.0 +200  manifest +GET /v2/ +401  anonymous\n` +
+		` +GET /service/token +200  password\n` +
+		` +HEAD manifests/1\.0 +200  token\n` +
+		` +GET manifests/sha256:\w+ +200  token\n` +
 		`  GET (blobs/sha256:\w+)  200  config +GET blobs/sha256:\w+ +200  token\n` +
 		`  GET (blobs/sha256:\w+)  200  layer 1 +GET blobs/sha256:\w+ +200  token\n` +
 		`  GET (blobs/sha256:\w+)  200  layer 2 +GET blobs/sha256:\w+ +200  token\n` +
 		`  GET (blobs/sha256:\w+)  200  layer 3 +GET blobs/sha256:\w+ +200  token\n` +
 		`\n  got     manifest, config and 3 layers, \d+ bytes; each has its digest\n` +
-		`  secret  the password went to Harbor's token service only .*\n` +
-		`  hidden  no challenge, cookie, token or password in the 6 answers to the client\n$`)
+		`  secret  the password went to Harbor's token service only \(1×\), a token elsewhere\n` +
+		`  hidden  no challenge, cookie, token or password in the 6 answers to the client\n` +
+		`\nThe same pull again: the same \d+ bytes, and Harbor saw nothing\.\n` +
+		`\n2s later .* now Harbor is down\.\nHarbor itself answers 502 Bad Gateway\. .*` +
+		`  GET /v2/ +200 +nothing\n` +
+		`  GET manifests/1\.0 +200  manifest +HEAD manifests/1\.0  502  token\n.*` +
+		`  GET (blobs/sha256:\w+)  200  config +nothing\n` +
+		`  GET (blobs/sha256:\w+)  200  layer 1 +nothing\n` +
+		`  GET (blobs/sha256:\w+)  200  layer 2 +nothing\n` +
+		`  GET (blobs/sha256:\w+)  200  layer 3 +nothing\n` +
+		`\n  got     the same \d+ bytes, none of them from Harbor\n` +
+		`  told    Cache-Status: breakwater; hit; detail=stale\n$`)
 	if !story.Match(stdout.Bytes()) {
 		t.Errorf("the story does not match %v:\n%s", story, &stdout)
 	}
@@ -120,24 +133,34 @@ func TestDemoRunsUntilInterrupted(t *testing.T) {
 	}
 }
 
-// TestDemoFails where Harbor's bytes are wrong: Breakwater does not hand them on.
+// TestDemoFails where Harbor's bytes are wrong, which Breakwater does not hand on,
+// and where Breakwater is told not to rely on what it holds.
 func TestDemoFails(t *testing.T) {
 	demoFolder(t)
 	for name, test := range map[string]struct {
-		fault harbortest.Fault
-		want  string
+		fault  harbortest.Fault
+		policy func(*config.Upstream)
+		want   string
 	}{
 		"wrong byte in a layer": {
-			harbortest.Fault{Match: harbortest.Blobs, WrongDigest: true},
-			"the pull failed: GET /v2/platform/shop/blobs/sha256:",
+			fault: harbortest.Fault{Match: harbortest.Blobs, WrongDigest: true},
+			want:  "the pull failed: GET /v2/platform/shop/blobs/sha256:",
 		},
 		"wrong byte in the manifest": {
-			harbortest.Fault{Match: harbortest.Manifests, WrongDigest: true},
-			"the pull failed: GET /v2/platform/shop/manifests/1.0: 502 Bad Gateway",
+			fault: harbortest.Fault{Match: harbortest.Manifests, WrongDigest: true},
+			want:  "the pull failed: GET /v2/platform/shop/manifests/1.0: 502 Bad Gateway",
 		},
 		"no token": {
-			harbortest.Fault{Match: harbortest.Tokens, Status: http.StatusForbidden},
-			"the pull failed: GET /v2/: ",
+			fault: harbortest.Fault{Match: harbortest.Tokens, Status: http.StatusForbidden},
+			want:  "the pull failed: GET /v2/platform/shop/manifests/1.0: 503 Service Unavailable",
+		},
+		"each tag is asked about": {
+			policy: func(u *config.Upstream) { u.TagTTL.Duration = 0 },
+			want:   "Harbor was asked again for what is held: HEAD /v2/platform/shop/manifests/1.0",
+		},
+		"nothing outlives Harbor": {
+			policy: func(u *config.Upstream) { u.StaleIfError.Duration = 0 },
+			want:   "the pull failed: GET /v2/platform/shop/manifests/1.0: 503 Service Unavailable",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,17 +169,25 @@ func TestDemoFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stage.Close()
-			stage.Harbor.AddFault(test.fault)
 			c, err := demoConfiguration(stage, "127.0.0.1:0", "")
 			if err != nil {
 				t.Fatal(err)
+			}
+			if test.policy == nil {
+				stage.Harbor.AddFault(test.fault)
+			} else {
+				for upstream, u := range c.Upstreams {
+					test.policy(&u)
+					c.Upstreams[upstream] = u
+				}
 			}
 			var stdout, stderr bytes.Buffer
 			err = play(t.Context(), stage, c, true, &stdout, &stderr)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
-			if strings.Contains(stdout.String(), "each has its digest") {
+			if strings.Contains(stdout.String(), "none of them from Harbor") ||
+				test.policy == nil && strings.Contains(stdout.String(), "each has its digest") {
 				t.Errorf("the story ends well:\n%s", &stdout)
 			}
 		})

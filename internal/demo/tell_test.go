@@ -2,9 +2,11 @@ package demo_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"breakwater/internal/demo"
@@ -96,6 +98,30 @@ func TestNobodyListens(t *testing.T) {
 	if err := stage.Invite(broken{}, address, ""); !errors.Is(err, errFull) {
 		t.Errorf("Invite: %v", err)
 	}
+}
+
+// TestTheListenerLeaves while the story waits: that promises nothing of the rest.
+func TestTheListenerLeaves(t *testing.T) {
+	stage := open(t)
+	stage.TagTTL = time.Hour
+	_, address := newHonest(t, stage)
+	ctx, leave := context.WithCancel(t.Context())
+	story := writer(func(text string) {
+		if strings.Contains(text, "1h0m0s later") {
+			leave()
+		}
+	})
+	if err := stage.Tell(ctx, story, address); err == nil || err.Error() != "the story was interrupted" {
+		t.Errorf("Tell: %v", err)
+	}
+}
+
+// writer is called with what is written.
+type writer func(string)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(string(b))
+	return len(b), nil
 }
 
 var errFull = errors.New("no space left on device")

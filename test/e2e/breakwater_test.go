@@ -26,18 +26,31 @@ type breakwater struct {
 	started  int    // bytes of output before it served
 }
 
-// startBreakwater runs `breakwater serve` for an upstream and returns when it
-// says that it is ready.
+// startBreakwater runs `breakwater serve` for an upstream, with nothing said but
+// what must be, and returns when it says that it is ready.
 func startBreakwater(t *testing.T, upstream, username, password string) *breakwater {
 	t.Helper()
-	passwordFile := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	b := &breakwater{registry: freeAddress(t), admin: freeAddress(t)}
-	b.process = start(t, "breakwater", newHome(t).command(tool(t, "breakwater"), "serve",
-		"--upstream", upstream, "--username", username, "--password-file", passwordFile,
-		"--listen", b.registry, "--admin-listen", b.admin))
+	b.serve(t, "--upstream", upstream, "--username", username, "--password-file", passwordFile(t, password),
+		"--listen", b.registry, "--admin-listen", b.admin)
+	return b
+}
+
+// serve starts the program at the addresses of b, which the arguments name too, and
+// waits until it is ready.
+func (b *breakwater) serve(t *testing.T, args ...string) {
+	t.Helper()
+	b.launch(t, args...)
+	b.waitReady(t)
+}
+
+func (b *breakwater) launch(t *testing.T, args ...string) {
+	t.Helper()
+	b.process = start(t, "breakwater", newHome(t).command(tool(t, "breakwater"), append([]string{"serve"}, args...)...))
+}
+
+func (b *breakwater) waitReady(t *testing.T) {
+	t.Helper()
 	b.waitUntil(t, readyLimit, func() error {
 		for _, url := range []string{"http://" + b.admin + "/readyz", "http://" + b.registry + "/v2/"} {
 			if status, _, err := get(url); err != nil {
@@ -49,7 +62,15 @@ func startBreakwater(t *testing.T, upstream, username, password string) *breakwa
 		return nil
 	})
 	b.started = len(b.output.String())
-	return b
+}
+
+func passwordFile(t *testing.T, password string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(name, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // metrics returns the metrics page.

@@ -85,14 +85,7 @@ func TestCrane(t *testing.T) {
 	t.Run("pull all platforms", func(t *testing.T) {
 		dir := t.TempDir()
 		crane(t, "pull", "--format", "oci", multi+":1.0", dir)
-		blobs := []v1.Hash{digestOf(t, w.harbor.multi)}
-		for _, architecture := range []string{"amd64", "arm64"} {
-			img := child(t, w.harbor.multi, architecture)
-			blobs = slices.Concat(blobs, []v1.Hash{digestOf(t, img), configOf(t, img)}, layersOf(t, img))
-		}
-		for _, blob := range blobs {
-			checkFile(t, filepath.Join(dir, "blobs", blob.Algorithm, blob.Hex), blob)
-		}
+		checkLayout(t, dir, w.harbor.multi)
 	})
 
 	t.Run("blob of an artifact", func(t *testing.T) {
@@ -116,6 +109,19 @@ func TestCrane(t *testing.T) {
 	})
 
 	checkLogged(t, w)
+}
+
+// checkLayout compares an OCI layout with the index that was pushed.
+func checkLayout(t *testing.T, dir string, index v1.ImageIndex) {
+	t.Helper()
+	blobs := []v1.Hash{digestOf(t, index)}
+	for _, architecture := range []string{"amd64", "arm64"} {
+		img := child(t, index, architecture)
+		blobs = append(append(blobs, digestOf(t, img), configOf(t, img)), layersOf(t, img)...)
+	}
+	for _, blob := range blobs {
+		checkFile(t, filepath.Join(dir, "blobs", blob.Algorithm, blob.Hex), blob)
+	}
 }
 
 // checkLogged makes sure that pulls left their one line each.

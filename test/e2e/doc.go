@@ -6,6 +6,12 @@
 // Docker daemon, curl and the OCI conformance test then pull as a person
 // without an account would, and the digests are compared with what was pushed.
 //
+// The cache's tests go on from there: clients pull again warm and with Harbor down;
+// the program is killed, started again and started twice on one folder; its disk is
+// filled and fails, and its files are damaged under it; an operator looks into it and
+// takes things out. Whatever happens, each byte that came is compared with what was
+// pushed, and the folder with what the program says of it.
+//
 // When a test ends its world is taken down, and what must hold for every run is
 // checked there: the program ends on SIGTERM with status 0, each line that it
 // wrote is a JSON object, and no password, token or cookie is in its log, on

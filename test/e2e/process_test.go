@@ -28,6 +28,7 @@ type process struct {
 	output transcript
 	exited chan struct{} // closed when the program has ended and err is set
 	err    error         // what cmd.Wait said
+	killed bool          // by the test
 }
 
 // start runs a program until the test ends. It dies with the test binary too,
@@ -59,6 +60,9 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 // stop asks the program to end, waits for it, and returns an error unless it
 // ended with status 0. Stopping it again returns the same.
 func (p *process) stop() error {
+	if p.killed {
+		return nil
+	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	select {
 	case <-p.exited:
@@ -71,6 +75,13 @@ func (p *process) stop() error {
 		return fmt.Errorf("%s ended with: %w", p.name, p.err)
 	}
 	return nil
+}
+
+// kill ends the program as a power failure would, as far as it can tell.
+func (p *process) kill() {
+	p.killed = true
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may have ended already
+	<-p.exited
 }
 
 // waitUntil asks ready again and again until it has no error, the program has

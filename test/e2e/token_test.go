@@ -14,8 +14,8 @@ import (
 // exchanges counts the questions to Harbor's token service.
 func (w *world) exchanges() int { return w.harbor.Count(harbortest.Request.IsToken) }
 
-// A herd costs one token, warm pulls none, and one that is revoked early is
-// replaced before a client notices.
+// A herd costs one token, and what its project is asked for later none. A token that
+// is revoked early is replaced before a client notices.
 func TestOneTokenForAll(t *testing.T) {
 	w := newWorld(t)
 	const manifest = "/v2/team-a/app/manifests/1.0"
@@ -33,27 +33,33 @@ func TestOneTokenForAll(t *testing.T) {
 		t.Errorf("200 first requests made %d token exchanges, want 1", n)
 	}
 
-	for _, revoked := range []bool{false, true} {
+	for _, later := range []struct {
+		manifest string // not held yet, so that Harbor is asked
+		revoked  bool
+		want     int
+	}{
+		{"/v2/team-a/artifact/manifests/1.0", false, 0},
+		{"/v2/team-a/multi/manifests/1.0", true, 1},
+	} {
 		w.harbor.ResetRequests()
-		want := 0
-		if revoked {
+		if later.revoked {
 			w.harbor.RevokeTokens()
-			want = 1
 		}
-		if status, body, err := get("http://" + w.registry + manifest); err != nil || status != http.StatusOK {
+		if status, body, err := get("http://" + w.registry + later.manifest); err != nil || status != http.StatusOK {
 			t.Fatalf("status %d, error %v: %s", status, err, body)
 		}
-		if n := w.exchanges(); n != want {
-			t.Errorf("revoked %t: %d token exchanges, want %d", revoked, n, want)
+		if n := w.exchanges(); n != later.want {
+			t.Errorf("%s, tokens revoked %t: %d token exchanges, want %d", later.manifest, later.revoked, n, later.want)
 		}
 	}
 }
 
 // A refused password makes two exchanges, with scope and without, one clear line,
-// a metric and a 502; then nothing until the back-off ends or the secret changes.
+// a metric and a 502 for what is not held; then nothing until the back-off ends or the
+// secret changes. What is held is served.
 func TestRefusedPassword(t *testing.T) {
 	w := newWorld(t)
-	const manifest = "/v2/team-a/app/manifests/1.0"
+	const manifest, cold = "/v2/team-a/app/manifests/1.0", "/v2/team-a/multi/manifests/1.0"
 	if status, _, err := get("http://" + w.registry + manifest); err != nil || status != http.StatusOK {
 		t.Fatalf("status %d, error %v", status, err) // so that there was a token, and a secret to look for
 	}
@@ -61,13 +67,16 @@ func TestRefusedPassword(t *testing.T) {
 	w.harbor.RevokeTokens()
 	w.harbor.ResetRequests()
 	for range 10 {
-		status, body, err := get("http://" + w.registry + manifest)
+		status, body, err := get("http://" + w.registry + cold)
 		if err != nil || status != http.StatusBadGateway || !strings.Contains(string(body), `"code":"UNAVAILABLE"`) {
 			t.Fatalf("status %d, error %v: %s", status, err, body)
 		}
 	}
 	if n := w.exchanges(); n != 2 {
 		t.Errorf("%d token exchanges, want 2", n)
+	}
+	if status, body, err := get("http://" + w.registry + manifest); err != nil || status != http.StatusOK {
+		t.Errorf("what is held: status %d, error %v: %s", status, err, body)
 	}
 	if page := string(w.breakwater.metrics(t)); !strings.Contains(page, `breakwater_credential_state{state="refused",upstream="harbor"} 1`) {
 		t.Error("the metrics do not tell of the refused credential")
