@@ -53,8 +53,9 @@ type Cache struct {
 	life    *flight.Life  // of transfers, and of what is written in the background
 	writers chan struct{} // bounds what waits to be written
 
-	mu    sync.Mutex // guards fills
-	fills map[digest.Digest]*transfer
+	mu    sync.Mutex // guards all below
+	fills map[fillKey]*transfer
+	live  map[*transfer]digest.Digest // and those that nobody joins any more, but some still read
 }
 
 // transfer is a fill under way.
@@ -72,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Cache, error) {
 		events: o.Events, log: o.Log,
 		memory: newMemory(o.Memory), wrong: newMismatches(),
 		life: flight.NewLife(), writers: make(chan struct{}, maxWriters),
-		fills: make(map[digest.Digest]*transfer),
+		fills: make(map[fillKey]*transfer), live: make(map[*transfer]digest.Digest),
 	}
 	if o.Dir != "" {
 		err := c.openDisk(ctx, o)
@@ -167,14 +168,19 @@ func (c *Cache) sweep() {
 
 // Held tells whether all of d is here.
 func (c *Cache) Held(d digest.Digest) bool {
-	if c.memory.has(d) {
-		return true
+	_, held := c.Size(d)
+	return held
+}
+
+// Size is how many bytes a digest has that is here.
+func (c *Cache) Size(d digest.Digest) (int64, bool) {
+	if body, ok := c.memory.peek(d); ok {
+		return int64(len(body)), true
 	}
 	if c.store == nil {
-		return false
+		return 0, false
 	}
-	_, held := c.store.Has(d)
-	return held
+	return c.store.Has(d)
 }
 
 // Touch notes that these were used, so that an image's blobs are as recent as its

@@ -16,7 +16,7 @@ import (
 const MaxDocument = 4 << 20
 
 // maxWriters is how many documents wait in memory to be written.
-const maxWriters = 16
+const maxWriters = 64
 
 // Document returns a manifest or small blob that is held, whole and verified. The
 // caller must not change it.
@@ -61,7 +61,11 @@ func (c *Cache) Keep(d digest.Digest, body []byte) {
 	if c.store == nil {
 		return
 	}
-	c.writers <- struct{}{}
+	select {
+	case c.writers <- struct{}{}:
+	default:
+		return // the disk does not keep up: it is in memory, and fetched again when it leaves that
+	}
 	started := c.life.Start(func() {
 		defer func() { <-c.writers }()
 		if err := c.write(d, body); err != nil && !errors.Is(err, disk.ErrExists) {

@@ -73,14 +73,20 @@ func (c *Cache) Entries(ctx context.Context, repository string, yield func(Entry
 // Verify hashes everything on disk once, at rate bytes a second (0: as fast as the
 // disk gives), and yields what it found; what is wrong is removed.
 func (c *Cache) Verify(ctx context.Context, rate int64, yield func(d digest.Digest, size int64, wrong error) error) error {
-	return c.Entries(ctx, "", func(e Entry) error {
-		err := c.store.Verify(ctx, e.Digest, rate)
-		if ctx.Err() != nil {
-			return ctx.Err()
+	if c.store == nil {
+		return nil
+	}
+	var err error
+	c.store.All(func(d digest.Digest, size int64, _ time.Time) bool {
+		wrong := c.store.Verify(ctx, d, rate)
+		if err = ctx.Err(); err != nil {
+			return false
 		}
-		if err != nil {
-			c.memory.remove(e.Digest)
+		if wrong != nil {
+			c.memory.remove(d)
 		}
-		return yield(e.Digest, e.Size, err)
+		err = yield(d, size, wrong)
+		return err == nil
 	})
+	return err
 }

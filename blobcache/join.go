@@ -15,21 +15,39 @@ type How string
 
 // The ways.
 const (
-	Hit    How = "hit"    // it was held by then
+	Hit    How = "hit"    // it was held by then, or a refusal was remembered
 	Miss   How = "miss"   // a transfer was begun for it
 	Joined How = "joined" // it was on its way for somebody else
 )
+
+// Apart is a source whose transfers are kept apart from those of others: what comes
+// from a registry that somebody else runs is no risk to those who do not use it.
+type Apart interface {
+	fill.Source
+	Apart() string // those with the same word share transfers; "" is the word of all others
+}
+
+// fillKey is what transfers are shared by.
+type fillKey struct {
+	digest digest.Digest
+	realm  string
+}
 
 // Join reads a blob that is not held while it comes, from source or from where
 // somebody else has it come already, once source has proven that it may be had
 // there. It returns when upstream's headers are there. The error is source's own,
 // ctx's, or a [*fill.MismatchError].
 func (c *Cache) Join(ctx context.Context, d digest.Digest, source fill.Source) (Content, How, error) {
+	key := fillKey{digest: d}
+	if apart, ok := source.(Apart); ok {
+		key.realm = apart.Apart()
+	}
+	source = blamed{source, c.wrong, d}
 	for {
 		if c.wrong.recent(d, source.Key()) {
-			return nil, Miss, &fill.MismatchError{Want: d}
+			return nil, Hit, &fill.MismatchError{Want: d}
 		}
-		under, how := c.underway(d, source)
+		under, how := c.underway(key, source)
 		if how == Hit {
 			if err := source.Prove(ctx); err != nil {
 				return nil, Hit, err
@@ -37,7 +55,7 @@ func (c *Cache) Join(ctx context.Context, d digest.Digest, source fill.Source) (
 			if held, ok := c.Open(ctx, d); ok {
 				return held, Hit, nil
 			}
-			under, how = c.start(d, source)
+			under, how = c.start(key, source)
 		}
 		reader, err := under.Join(ctx, source)
 		if errors.Is(err, fill.ErrEnded) && c.life.Context().Err() == nil {
@@ -51,100 +69,96 @@ func (c *Cache) Join(ctx context.Context, d digest.Digest, source fill.Source) (
 }
 
 // underway finds the transfer of d, or begins it.
-func (c *Cache) underway(d digest.Digest, source fill.Source) (*transfer, How) {
+func (c *Cache) underway(key fillKey, source fill.Source) (*transfer, How) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t, ok := c.fills[d]; ok {
+	if t, ok := c.fills[key]; ok {
 		return t, Joined
 	}
-	if c.Held(d) {
+	if c.Held(key.digest) {
 		return nil, Hit // it ended between the caller's look and ours
 	}
-	return c.begin(d, source), Miss
+	return c.begin(key, source), Miss
 }
 
 // start begins a transfer although the file may be there: it could not be opened.
-func (c *Cache) start(d digest.Digest, source fill.Source) (*transfer, How) {
+func (c *Cache) start(key fillKey, source fill.Source) (*transfer, How) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t, ok := c.fills[d]; ok {
+	if t, ok := c.fills[key]; ok {
 		return t, Joined
 	}
-	return c.begin(d, source), Miss
+	return c.begin(key, source), Miss
 }
 
 // begin starts a transfer. c.mu is held.
-func (c *Cache) begin(d digest.Digest, source fill.Source) *transfer {
+func (c *Cache) begin(key fillKey, source fill.Source) *transfer {
 	life, cancel := context.WithCancel(c.life.Context())
-	t := &transfer{cancel: cancel}
+	d, t := key.digest, &transfer{cancel: cancel}
+	if c.index.Blocked(d) {
+		cancel() // since the caller looked: the fill ends before it begins
+	}
 	t.Fill = fill.New(life, fill.Options{
 		Digest: d,
 		Create: func(size int64) (fill.File, error) { return c.create(d, size) },
 		NoRoom: disk.ErrNoRoom,
-		Ended:  func() { c.ended(d, t) },
-		Events: outcome{c.events, func(result string) { c.judge(result, d, source) }},
+		Ended:  func() { c.ended(key, t) },
+		Events: c.events,
 		Log:    c.log,
 	}, source)
-	c.fills[d] = t
-	if !c.life.Start(func() { t.Wait(); cancel() }) {
+	c.fills[key], c.live[t] = t, d
+	if !c.life.Start(func() { c.drain(t) }) {
 		cancel() // closed: the fill ends at once
 	}
 	return t
 }
 
-var (
-	errNoDisk  = errors.New("there is no disk")
-	errBlocked = errors.New("the digest is blocked")
-)
+// drain forgets a transfer when its last reader has left.
+func (c *Cache) drain(t *transfer) {
+	t.Wait()
+	t.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.live, t)
+}
+
+var errNoDisk = errors.New("there is no disk")
 
 func (c *Cache) create(d digest.Digest, size int64) (fill.File, error) {
 	if c.store == nil {
 		return nil, errNoDisk
 	}
-	if c.index.Blocked(d) {
-		return nil, errBlocked
-	}
 	partial, err := c.store.Create(d, size)
+	if errors.Is(err, disk.ErrExists) {
+		err = disk.ErrNoRoom // it is being kept for somebody whose bytes are kept apart
+	}
 	if err != nil {
 		return nil, err
 	}
 	return partial, nil
 }
 
-func (c *Cache) ended(d digest.Digest, t *transfer) {
+func (c *Cache) ended(key fillKey, t *transfer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fills[d] == t {
-		delete(c.fills, d)
+	if c.fills[key] == t {
+		delete(c.fills, key)
 	}
 }
 
-// outcome tells how one transfer ended.
-type outcome struct {
-	Events
-	ended func(result string)
+// blamed is a source whose wrong bytes are remembered.
+type blamed struct {
+	fill.Source
+	wrong  *mismatches
+	digest digest.Digest
 }
 
-func (o outcome) FillEnded(result string, received int64) {
-	o.ended(result)
-	o.Events.FillEnded(result, received)
-}
-
-func (c *Cache) judge(result string, d digest.Digest, source fill.Source) {
-	switch result {
-	case fill.ResultMismatch:
-		c.wrong.note(d, source.Key())
-	case fill.ResultStored:
-		c.wrong.forget(d, source.Key())
+// SentWrong implements [fill.Blamed].
+func (b blamed) SentWrong() {
+	b.wrong.note(b.digest, b.Key())
+	if source, ok := b.Source.(fill.Blamed); ok {
+		source.SentWrong()
 	}
-}
-
-// Filling tells whether d is on its way.
-func (c *Cache) Filling(d digest.Digest) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.fills[d]
-	return ok
 }
 
 var _ fill.File = (*disk.Partial)(nil)

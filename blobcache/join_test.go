@@ -31,6 +31,9 @@ func TestHerd(t *testing.T) {
 	for range clients {
 		read.Go(func() {
 			blob, how, err := w.Join(t.Context(), d, from.source(d))
+			if err == nil && (blob.Size() != 2*mib || blob.Held()) {
+				t.Errorf("size %d, held %t", blob.Size(), blob.Held())
+			}
 			joined.Done()
 			if err != nil {
 				t.Error(err)
@@ -38,9 +41,6 @@ func TestHerd(t *testing.T) {
 			}
 			defer func() { _ = blob.Close() }()
 			hows <- how
-			if blob.Size() != 2*mib || blob.Held() {
-				t.Errorf("size %d, held %t", blob.Size(), blob.Held())
-			}
 			section := blob.Section(t.Context(), 0, -1, true)
 			defer func() { _ = section.Close() }()
 			if got, err := digest.FromReader(section); err != nil || got != d {
@@ -187,7 +187,7 @@ func TestWrongBytesAreRemembered(t *testing.T) {
 		if how := w.fetchedNow(right, d); how != blobcache.Miss || !w.holds(d) {
 			t.Errorf("from the right source: %s", how)
 		}
-		// Once it gave the right bytes its past is forgotten.
+		// Once the pause is over it is asked again, and believed.
 		if _, err := w.PurgeDigest(d); err != nil {
 			t.Fatal(err)
 		}
@@ -196,18 +196,9 @@ func TestWrongBytesAreRemembered(t *testing.T) {
 			t.Errorf("within the pause: %v", err)
 		}
 		time.Sleep(time.Minute)
-		w.fetchedNow(wrong, d)
-		if _, err := w.PurgeDigest(d); err != nil {
-			t.Fatal(err)
+		if how := w.fetchedNow(wrong, d); how != blobcache.Miss || !w.holds(d) {
+			t.Errorf("after the pause: %s", how)
 		}
-		wrong.set(func() { wrong.wrong = true })
-		if _, _, err := w.fetch(wrong, d); !mismatched(err) {
-			t.Error(err)
-		}
-		synctest.Wait()
-		time.Sleep(time.Second)
-		wrong.set(func() { wrong.wrong = false })
-		w.fetchedNow(wrong, d)
 	})
 }
 

@@ -43,10 +43,11 @@ func (m *memory) get(d digest.Digest) ([]byte, bool) {
 	return m.entries.Get(d)
 }
 
-func (m *memory) has(d digest.Digest) bool {
+// peek is get without the use.
+func (m *memory) peek(d digest.Digest) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.entries.Contains(d)
+	return m.entries.Peek(d)
 }
 
 // add keeps a body, which nobody changes any more.

@@ -54,10 +54,3 @@ func (m *mismatches) recent(d digest.Digest, source string) bool {
 	last, ok := m.entries.Get(wrongKey{d, source})
 	return ok && time.Now().Before(last.until)
 }
-
-// forget is for a source that gave the right bytes.
-func (m *mismatches) forget(d digest.Digest, source string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.entries.Remove(wrongKey{d, source})
-}

@@ -2,6 +2,8 @@ package blobcache
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -50,7 +52,8 @@ func (c *Cache) PurgeDigest(d digest.Digest) (Purged, error) {
 	return purged, err
 }
 
-// PurgeAll removes all content, tags and links. Blocks stay.
+// PurgeAll removes all content, tags and links. Blocks stay. Who reads reads on; what
+// is coming is not kept.
 func (c *Cache) PurgeAll() (Purged, error) {
 	var (
 		purged Purged
@@ -64,6 +67,9 @@ func (c *Cache) PurgeAll() (Purged, error) {
 	}
 	c.memory.clear()
 	if c.store != nil {
+		for _, d := range c.coming() {
+			c.remove(d, &purged)
+		}
 		c.store.All(func(d digest.Digest, _ int64, _ time.Time) bool {
 			c.remove(d, &purged)
 			return true
@@ -96,11 +102,20 @@ func (c *Cache) remove(d digest.Digest, purged *Purged) {
 	}
 }
 
-// abandon ends a transfer under way, with everybody who reads it.
+// coming are the digests of the transfers under way.
+func (c *Cache) coming() []digest.Digest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.live))
+}
+
+// abandon ends the transfers of d under way, with everybody who reads them.
 func (c *Cache) abandon(d digest.Digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t, ok := c.fills[d]; ok {
-		t.cancel()
+	for t, of := range c.live {
+		if of == d {
+			t.cancel()
+		}
 	}
 }

@@ -17,9 +17,11 @@ func (p *Proxy) checkAccess(repo index.Repository) {
 	if time.Since(p.Upstream.Exchanged(pullScope(repo))) < p.Policy.AccessTTL || !p.accessAsked.once(repo.Name, accessPause) {
 		return
 	}
-	p.background.later(func(ctx context.Context) {
+	if !p.accesses.later(func(ctx context.Context) {
 		if err := p.grant(ctx, repo); err != nil {
 			p.deniedHeld(suspicion{repo: repo}, err)
 		}
-	})
+	}) {
+		p.accessAsked.forget(repo.Name) // the next hit asks
+	}
 }

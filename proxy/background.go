@@ -39,8 +39,8 @@ func (b *background) work() {
 	}
 }
 
-// later queues a task, or drops it where too many wait: all of them are asked for
-// again by the next hit.
+// later queues a task, or drops it where too many wait: none of them is worth more
+// than memory, and what it was for is asked for in time when it is needed.
 func (b *background) later(task func(context.Context)) bool {
 	select {
 	case b.queue <- task:

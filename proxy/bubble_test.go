@@ -206,6 +206,7 @@ func (d *direct) URL() *url.URL { return d.target }
 func (d *direct) Grant(ctx context.Context, s tokencache.Scope) (tokencache.Grant, error) {
 	return d.tokens.Grant(ctx, s)
 }
+func (d *direct) Distrust(s tokencache.Scope)            { d.tokens.Distrust(s) }
 func (d *direct) Exchanged(s tokencache.Scope) time.Time { return d.tokens.Exchanged(s) }
 func (d *direct) Reading(r registry.Request) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {

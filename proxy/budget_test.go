@@ -25,6 +25,7 @@ type scripted func(*http.Request) (*http.Response, error)
 func (scripted) Name() string                                 { return "harbor" }
 func (scripted) URL() *url.URL                                { return &url.URL{Scheme: "http", Host: "harbor.test"} }
 func (s scripted) Reading(registry.Request) http.RoundTripper { return s }
+func (scripted) Distrust(tokencache.Scope)                    {}
 func (scripted) Exchanged(tokencache.Scope) time.Time         { return time.Now() }
 func (scripted) Grant(context.Context, tokencache.Scope) (tokencache.Grant, error) {
 	return tokencache.Grant{Opaque: true}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"time"
 
 	"breakwater/blobcache/index"
@@ -58,9 +59,9 @@ func children(body []byte) []child {
 // became is called when a manifest is newly held. The held content that it lists is
 // proven for its repository in the background, so that an outage finds it linked; of
 // a project that is to be complete, what is missing is fetched.
-func (p *Proxy) became(repo index.Repository, got manifest) {
+func (p *Proxy) became(repo index.Repository, body []byte) {
 	complete := p.project(repo).Complete
-	for _, c := range children(got.bytes) {
+	for _, c := range children(body) {
 		p.remember(c)
 		named := pair{repo, c.kind, c.digest}
 		switch _, ok := p.linked(named); {
@@ -91,8 +92,26 @@ func (p *Proxy) wanted(c child) bool {
 	return asked
 }
 
+// platformName is "linux/arm64/v8".
 func platformName(platform *v1.Platform) string {
 	return platform.OS + "/" + platform.Architecture + "/" + platform.Variant
+}
+
+// poorer tells whether an index lost platforms.
+func poorer(before, after []byte) bool {
+	had, has := platforms(before), platforms(after)
+	return slices.ContainsFunc(had, func(platform string) bool { return !slices.Contains(has, platform) })
+}
+
+// platforms are those of an index; none of an image.
+func platforms(body []byte) []string {
+	var found []string
+	for _, c := range children(body) {
+		if c.platform != nil {
+			found = append(found, platformName(c.platform))
+		}
+	}
+	return found
 }
 
 // platformLife is how long a platform counts as asked for.
@@ -124,15 +143,16 @@ func (p *Proxy) complete(ctx context.Context, named pair) {
 }
 
 // touch makes a manifest's blobs as recently used as itself, now and then.
-func (p *Proxy) touch(d digest.Digest, body []byte) {
-	if !p.touched.once(d.String(), touchEvery) {
+func (p *Proxy) touch(named pair, body []byte) {
+	if !p.touched.once(named.String(), touchEvery) {
 		return
 	}
-	listed := children(body)
-	digests := make([]digest.Digest, len(listed))
-	for i, c := range listed {
+	var digests []digest.Digest
+	for _, c := range children(body) {
 		p.remember(c)
-		digests[i] = c.digest
+		if _, ok := p.linked(pair{named.repo, c.kind, c.digest}); ok {
+			digests = append(digests, c.digest)
+		}
 	}
 	p.cache.Touch(digests)
 }

@@ -69,8 +69,12 @@ const (
 // until its own health check has noticed.
 const credentialDoubt = 2 * time.Minute
 
-// mostSuspicions bounds what waits to be confirmed.
-const mostSuspicions = 4096
+// mostSuspicions bounds what waits to be confirmed, askingAtOnce how much of it is
+// asked at a time.
+const (
+	mostSuspicions = 4096
+	askingAtOnce   = 8
+)
 
 // suspicion is what was refused once: a tag, a manifest, or (with neither) the
 // access to the repository.
@@ -84,32 +88,35 @@ func (s suspicion) request() registry.Request {
 	return registry.Request{Kind: registry.KindManifest, Method: http.MethodHead, Name: s.repo.Name, Tag: s.tag, Digest: s.digest}
 }
 
-// suspicions are confirmed or dismissed one by one.
+// suspicions wait to be confirmed or dismissed.
 type suspicions struct {
 	mu   sync.Mutex // guards held
 	held map[suspicion]struct{}
 }
 
-// denied decides what upstream's no means for something that is held: whether it is
+// deniedHeld decides what upstream's no means for something that is held: whether it is
 // refused from now on. One refusal proves nothing (Harbor answers 401 to a valid
 // token while its database is down), so it is asked again after a while, except for
 // a policy, which only a well Harbor can state.
 func (p *Proxy) deniedHeld(s suspicion, err error) (refused bool) {
-	switch denialOf(err) {
-	case notDenied:
-		return false
+	switch p.denialOfHeld(s.repo, err) {
 	case denialPolicy:
 		p.suspend(s)
 		return true
-	case denialGone:
-		if p.project(s.repo).ProxyCache {
-			return false // its own upstream is down, or was: Harbor then says 404 for what it served a minute ago
-		}
-		p.suspect(s)
-	case denialAccess:
+	case denialGone, denialAccess:
 		p.suspect(s)
 	}
 	return false
+}
+
+// denialOfHeld is denialOf for what is held. A proxy-cache project whose own upstream
+// is down, or was, says 404 for what it served a minute ago.
+func (p *Proxy) denialOfHeld(repo index.Repository, err error) denial {
+	no := denialOf(err)
+	if no == denialGone && p.project(repo).ProxyCache {
+		return notDenied
+	}
+	return no
 }
 
 // suspect has it asked again later.
@@ -166,14 +173,7 @@ func (p *Proxy) askAgain(ctx context.Context, s suspicion) denial {
 	if s.tag == "" && s.digest == "" {
 		return notDenied // the account may pull
 	}
-	limited, cancel := budgeted(ctx)
-	defer cancel()
-	resp, _, err := p.ask(limited, http.MethodHead, s.request())
-	if err == nil {
-		_ = resp.Body.Close()
-		return notDenied
-	}
-	verdict := denialOf(err)
+	verdict := p.denialOfHeld(s.repo, p.askOnce(ctx, s.request()))
 	if verdict == denialAccess {
 		// Refused with a token that names us and grants the pull. Had Harbor fallen
 		// ill in between, the next exchange would show it.
@@ -182,6 +182,29 @@ func (p *Proxy) askAgain(ctx context.Context, s suspicion) denial {
 		}
 	}
 	return verdict
+}
+
+// askOnce asks by HEAD, not too many at a time.
+func (p *Proxy) askOnce(ctx context.Context, request registry.Request) error {
+	return p.inTurn(ctx, func(ctx context.Context) error {
+		resp, _, err := p.ask(ctx, http.MethodHead, request)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	})
+}
+
+// inTurn keeps what follows from refusals, of which an outage brings thousands at
+// once, from competing with pulls.
+func (p *Proxy) inTurn(ctx context.Context, ask func(context.Context) error) error {
+	if err := p.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.turns.Release(1)
+	limited, cancel := budgeted(ctx)
+	defer cancel()
+	return ask(limited)
 }
 
 // accessNow asks the token service whether our account may pull from the
@@ -207,17 +230,17 @@ func (p *Proxy) accessNow(ctx context.Context, repo index.Repository) *denial {
 
 // grant asks for a new token, and fails where that does not allow the pull.
 func (p *Proxy) grant(ctx context.Context, repo index.Repository) error {
-	limited, cancel := budgeted(ctx)
-	defer cancel()
-	scope := pullScope(repo)
-	grant, err := p.Upstream.Grant(limited, scope)
-	switch {
-	case err != nil:
-		return err
-	case !grant.Opaque && !grant.Allows(scope):
-		return &tokencache.NoGrantError{Upstream: p.origin, Account: grant.Account, Scope: scope}
-	}
-	return nil
+	return p.inTurn(ctx, func(ctx context.Context) error {
+		scope := pullScope(repo)
+		grant, err := p.Upstream.Grant(ctx, scope)
+		switch {
+		case err != nil:
+			return err
+		case !grant.Opaque && !grant.Allows(scope):
+			return &tokencache.NoGrantError{Upstream: p.origin, Account: grant.Account, Scope: scope}
+		}
+		return nil
+	})
 }
 
 func pullScope(repo index.Repository) tokencache.Scope {
@@ -225,8 +248,9 @@ func pullScope(repo index.Repository) tokencache.Scope {
 }
 
 // revoke ends all that is linked to the repository. What is under way for it now is
-// discarded.
+// discarded, and so is the token by which it would be granted anew.
 func (p *Proxy) revoke(repo index.Repository) {
+	p.Upstream.Distrust(pullScope(repo))
 	if err := p.index.Revoke(repo); err != nil {
 		p.Log.Error("a revocation holds, but could not be written", zap.String("repository", repo.Name), zap.Error(err))
 	}

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"breakwater/proxy/registry"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // maxHeld is the memory, in bytes, for all manifests and lists that are being
@@ -57,6 +60,61 @@ func (p *Proxy) acquire(ctx context.Context, size int64) error {
 		return p.unavailable(0).Because(fmt.Errorf("too many manifests and lists wait for slow clients: %w", err))
 	}
 	return nil
+}
+
+// sending counts each manifest once that is on its way to clients: they share its
+// bytes.
+type sending struct {
+	mu   sync.Mutex // guards held
+	held map[digest.Digest]*sent
+}
+
+type sent struct {
+	clients int
+	ready   chan struct{} // closed when its memory is accounted for, or err is set
+	err     error
+}
+
+// smallManifest is the size in bytes up to which nobody waits for memory.
+const smallManifest = 64 << 10
+
+// share accounts for a manifest until done is called.
+func (p *Proxy) share(ctx context.Context, d digest.Digest, size int64) (done func(), err error) {
+	if size <= smallManifest {
+		return func() {}, nil
+	}
+	p.sending.mu.Lock()
+	s, ok := p.sending.held[d]
+	if !ok {
+		s = &sent{ready: make(chan struct{})}
+		p.sending.held[d] = s
+	}
+	s.clients++
+	p.sending.mu.Unlock()
+	if !ok {
+		s.err = p.acquire(ctx, size)
+		close(s.ready)
+	}
+	done = func() {
+		p.sending.mu.Lock()
+		defer p.sending.mu.Unlock()
+		if s.clients--; s.clients == 0 {
+			delete(p.sending.held, d)
+			if s.err == nil {
+				p.documents.Release(size)
+			}
+		}
+	}
+	select {
+	case <-s.ready:
+		err = s.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		done()
+	}
+	return done, err
 }
 
 // holdMemory accounts for a document until its client has it.

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"time"
 
-	"breakwater/blobcache/fill"
 	"breakwater/blobcache/index"
 	"breakwater/proxy/registry"
 
@@ -146,10 +145,6 @@ func (x *exchange) repository() index.Repository {
 // failed remembers why the answer is not the one asked for, whether that was found
 // before the header or in the middle of the body.
 func (x *exchange) failed(err error) {
-	var mismatch *fill.MismatchError
-	if errors.As(err, &mismatch) && x.request.Kind == registry.KindBlob && x.found.how == cacheMiss {
-		x.Events.DigestMismatch(x.Upstream.Name(), x.request.Kind.String()) // once for all who waited with this one
-	}
 	x.cause = err
 	if x.clientLeft() {
 		x.cause = errClientLeft

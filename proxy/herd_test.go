@@ -135,6 +135,16 @@ func (w *world) read(target string, blob []byte, c reading) (int, error) {
 	return at, nil
 }
 
+// filled waits until a transfer has ended: its last bytes come before it is durable.
+func (w *world) filled(d string) {
+	for !w.cache.Held(digest.Digest(d)) {
+		if w.Context().Err() != nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // A hundred clients on one cold blob, some of whom leave: upstream sends it once, each
 // has its first byte while half of the blob is still upstream, and every byte is right.
 func TestColdHerd(t *testing.T) {
@@ -157,6 +167,7 @@ func TestColdHerd(t *testing.T) {
 	first.Wait() // a client that gets nothing before the end hangs the test here
 	close(upstream.gate)
 	clients.Wait()
+	w.filled(d)
 	if gets, sent := upstream.seen(); !slices.Equal(gets, []string{"GET "}) || sent != 64*mib {
 		t.Errorf("upstream saw %q and sent %d bytes", gets, sent)
 	}
@@ -187,7 +198,11 @@ func TestParallelOpenEndedRanges(t *testing.T) {
 	}
 	clients.Wait()
 	w.events.last(t)
-	if gets, sent := upstream.seen(); sent > size*102/100 {
+	// Where this machine is so busy that the transfer counts as slow, a segment is
+	// fetched, and what the kernel has buffered of the transfer that goes round it is
+	// lost. TestParallelRangesOfASlowBlob has no such buffers.
+	lost := int64(w.events.told("segment")) * 6 * mib
+	if gets, sent := upstream.seen(); sent > size*102/100+lost {
 		t.Errorf("upstream sent %d bytes for %d: %q", sent, size, gets)
 	}
 	if n, err := w.read("/v2/team/app/blobs/"+d, body, reading{}); err != nil {
@@ -269,7 +284,7 @@ func (b *bubble) visit(target string, want int, headers ...string) (v *visitor) 
 // The same ranges of a blob that comes slowly: segments are fetched for those far
 // ahead, and no byte twice.
 func TestParallelRangesOfASlowBlob(t *testing.T) {
-	const size, part = 64 * mib, 4 * mib
+	const size, part = 48 * mib, 3 * mib
 	_, body := random(size)
 	inBubble(t, account, nil, func(b *bubble) {
 		target := b.push("team-a/app", body)
@@ -301,14 +316,14 @@ func TestParallelRangesOfASlowBlob(t *testing.T) {
 // A small range at the end of a cold blob that comes slowly does not wait for all
 // before it.
 func TestTailOfASlowBlob(t *testing.T) {
-	const size = 64 * mib
+	const size = 48 * mib
 	_, body := random(size)
 	inBubble(t, account, nil, func(b *bubble) {
 		target := b.push("team-a/app", body)
 		b.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Rate: mib})
 		var whole sync.WaitGroup
 		whole.Go(func() {
-			if v := b.visit(target, 0); !bytes.Equal(v.body.Bytes(), body) || v.took > 70*time.Second {
+			if v := b.visit(target, 0); !bytes.Equal(v.body.Bytes(), body) || v.took > 50*time.Second {
 				t.Errorf("the whole: %d bytes after %v", v.body.Len(), v.took)
 			}
 		})
@@ -319,7 +334,7 @@ func TestTailOfASlowBlob(t *testing.T) {
 				t.Errorf("%s: %d, %d bytes", ranges, v.status, v.body.Len())
 			}
 			if v.took > 6*time.Second {
-				t.Errorf("%s took %v, the whole blob takes 64 s", ranges, v.took)
+				t.Errorf("%s took %v, the whole blob takes 48 s", ranges, v.took)
 			}
 		}
 		whole.Wait()
@@ -381,12 +396,13 @@ func TestExpiredSignatureInMidFill(t *testing.T) {
 	w := newWorld(t, account)
 	target := w.push("team-a/app", body)
 	front := harbortest.Path("/v2/team-a/app/blobs/")
-	storage := harbortest.Path("/harbor/team-a/app/blobs/")
+	storage := func(r *http.Request) bool { // which does not look into the body where the signature has expired
+		return strings.HasPrefix(r.URL.Path, "/harbor/team-a/app/blobs/") && r.URL.Query().Get("X-Amz-Expires") != "-60"
+	}
 	for range 3 {
 		w.harbor.AddFault(harbortest.Fault{Match: front, RedirectTo: w.origin.StorageURL, Times: 1})
 		w.harbor.AddFault(harbortest.Fault{Match: front, RedirectTo: w.origin.StorageURL, Expires: -time.Minute, Times: 1})
 		w.harbor.AddFault(harbortest.Fault{Match: storage, After: 1 + rand.Int64N(mib), Cut: true, Times: 1})
-		// The expired one does not reach the body, and meets no cut.
 	}
 	w.harbor.AddFault(harbortest.Fault{Match: front, RedirectTo: w.origin.StorageURL})
 	if n, err := w.read(target, body, reading{}); err != nil {

@@ -2,9 +2,12 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
+	"breakwater/blobcache/fill"
 	"breakwater/blobcache/index"
 	"breakwater/proxy/registry"
 
@@ -39,14 +42,28 @@ func (p *Proxy) linked(pr pair) (index.Link, bool) {
 	return link, ok && !link.Suspended
 }
 
+// errRevoked is for a proof that a revocation has overtaken.
+var errRevoked = errors.New("the access to the repository was revoked meanwhile")
+
 // putLink writes what upstream granted, unless it was asked before a revocation.
-func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) {
+func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
 	before, known := p.index.Link(pr.repo, pr.kind, pr.digest)
-	if known && link.Reported.IsZero() {
-		link.Reported = before.Reported
+	if !p.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) {
+		return false
 	}
-	if p.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) && known && before.Suspended {
+	switch {
+	case known && before.Suspended:
 		p.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
+	case !known && pr.kind == index.Manifest:
+		p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, pr) })
+	}
+	return true
+}
+
+// newlyLinked is for a manifest that another repository brought.
+func (p *Proxy) newlyLinked(ctx context.Context, pr pair) {
+	if body, held := p.cache.Document(ctx, pr.digest); held {
+		p.became(pr.repo, body)
 	}
 }
 
@@ -81,22 +98,51 @@ func (p *Proxy) prove(ctx context.Context, pr pair) (proof, error) {
 func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
 	epoch := p.index.Epoch(pr.repo)
 	request := pr.request()
-	resp, did, err := p.ask(ctx, http.MethodHead, request)
-	p.Events.LinkProven(p.Upstream.Name(), provenResult(err))
+	method := http.MethodHead
+	if pr.kind == index.Manifest && p.project(pr.repo).ProxyCache {
+		method = http.MethodGet // see linkOf
+	}
+	resp, did, err := p.ask(ctx, method, request)
+	if !errors.Is(context.Cause(ctx), context.Canceled) { // else everybody left
+		p.Events.LinkProven(p.Upstream.Name(), provenResult(err))
+	}
 	if err != nil {
 		return proof{asked: did}, p.noted(pr, err)
 	}
-	_ = resp.Body.Close() // of a GET: dropped at its headers
+	defer func() { _ = resp.Body.Close() }() // read, or of no use
+	link, err := p.linkOf(pr, request, resp, did)
+	if err == nil && !p.putLink(pr, epoch, link) {
+		err = p.unavailable(0).Because(errRevoked)
+	}
+	return proof{did, link}, err
+}
+
+// linkOf reads what upstream's 2xx says of a pair, and holds it against what is held.
+func (p *Proxy) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (index.Link, error) {
 	link := index.Link{Size: resp.ContentLength}
+	if size, held := p.cache.Size(pr.digest); held && link.Size >= 0 && link.Size != size {
+		return link, p.badAnswer(request, resp, "%d bytes for content of %d", link.Size, size)
+	}
 	if pr.kind == index.Manifest {
 		mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 		if !ok {
-			return proof{asked: did}, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+			return link, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 		}
 		link.MediaType = mediaType
 	}
-	p.putLink(pr, epoch, link)
-	return proof{did, link}, nil
+	if did.method == http.MethodGet {
+		// Here a proxy-cache project hands on what its own upstream says. Who names a
+		// digest has not shown the content.
+		verifier := pr.digest.Verifier()
+		if _, err := io.Copy(verifier, resp.Body); err != nil {
+			return link, p.unavailable(0).Because(err)
+		}
+		if !verifier.Verified() {
+			p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
+			return link, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: pr.digest})
+		}
+	}
+	return link, nil
 }
 
 // provenResult is the word for metrics.

@@ -55,9 +55,11 @@ func (x *exchange) manifest() error {
 	if body == nil {
 		return x.serve(known(size))
 	}
-	if err := x.holdMemory(int64(len(body))); err != nil {
+	done, err := x.share(x.ctx, named.digest, int64(len(body)))
+	if err != nil {
 		return err
 	}
+	defer done()
 	return x.serve(blobcache.Bytes(body))
 }
 
@@ -103,7 +105,14 @@ func (x *exchange) hitManifest(named pair, link index.Link, body []byte) {
 	if x.r.Method == http.MethodGet {
 		x.report(named, link)
 	}
-	x.touch(named.digest, body)
+	x.touch(named, body)
+}
+
+// manifest is one that was verified.
+type manifest struct {
+	digest    digest.Digest
+	mediaType string
+	bytes     []byte
 }
 
 // fetched is a manifest that came from upstream.
@@ -152,7 +161,7 @@ func (p *Proxy) fetchNow(ctx context.Context, named pair) (fetched, error) {
 	}
 	p.cache.Keep(body.digest, body.bytes)
 	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: time.Now()})
-	p.became(named.repo, body)
+	p.became(named.repo, body.bytes)
 	return fetched{did, body}, nil
 }
 

@@ -32,6 +32,13 @@ type Policy struct {
 	Projects map[string]Project
 }
 
+// within tells whether a time is no longer ago than that. One that is still to come
+// was noted before the clock was set back, and tells nothing.
+func within(then time.Time, ttl time.Duration) bool {
+	age := time.Since(then)
+	return age >= 0 && age < ttl
+}
+
 // Project is what is known of one Harbor project.
 type Project struct {
 	ProxyCache bool          // it caches another registry: a 404 there may be an outage

@@ -17,6 +17,7 @@ import (
 	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
+	"github.com/opencontainers/go-digest"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 )
@@ -64,6 +65,8 @@ type Upstream interface {
 	Reading(registry.Request) http.RoundTripper
 	// Grant asks the token service what our account may do now.
 	Grant(context.Context, tokencache.Scope) (tokencache.Grant, error)
+	// Distrust drops the token that is held for a right that was found to be gone.
+	Distrust(tokencache.Scope)
 	// Exchanged tells as of when a right is proven by the token that is held.
 	Exchanged(tokencache.Scope) time.Time
 }
@@ -88,11 +91,13 @@ type Proxy struct {
 
 	life       *flight.Life
 	background *background // questions
+	accesses   *background // questions whether our account may pull
 	completing *background // transfers that nobody waits for
 	checks     *flight.Group[tagKey, checked]
 	proofs     *flight.Group[pair, proof]
 	fetches    *flight.Group[pair, fetched]
 	suspicions suspicions
+	turns      *semaphore.Weighted // for questions that refusals cause
 
 	refused     *recent[error]    // by tag or digest of a repository
 	referrers   *recent[list]     // empty lists, by path and query
@@ -106,6 +111,7 @@ type Proxy struct {
 	buffers buffers
 	// documents counts the bytes of manifests and lists in memory, up to maxHeld.
 	documents *semaphore.Weighted
+	sending   sending
 	// bodyFaults takes what ReverseProxy has to say while it copies a body. By then
 	// the header is out: the connection is cut, and the request's line says why.
 	bodyFaults *log.Logger
@@ -120,14 +126,15 @@ func New(o Options) *Proxy {
 	life := flight.NewLife()
 	return &Proxy{
 		Options: o, cache: o.Cache, index: o.Cache.Index(), origin: originOf(o.Upstream.URL()),
-		life: life, background: newBackground(life), completing: newBackground(life),
+		life: life, background: newBackground(life), accesses: newBackground(life), completing: newBackground(life),
 		checks:     flight.NewGroup[tagKey, checked](life),
 		proofs:     flight.NewGroup[pair, proof](life),
 		fetches:    flight.NewGroup[pair, fetched](life),
-		suspicions: suspicions{held: make(map[suspicion]struct{})},
-		refused:    newRecent[error](), referrers: newRecent[list](),
+		suspicions: suspicions{held: make(map[suspicion]struct{})}, turns: semaphore.NewWeighted(askingAtOnce),
+		refused: newRecent[error](), referrers: newRecent[list](),
 		accessAsked: newRecent[struct{}](), reported: newRecent[struct{}](), touched: newRecent[struct{}](),
 		listed: newRecent[string](), platforms: newRecent[struct{}](), seed: maphash.MakeSeed(),
+		sending:   sending{held: make(map[digest.Digest]*sent)},
 		documents: semaphore.NewWeighted(maxHeld), bodyFaults: faults,
 	}
 }

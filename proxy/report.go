@@ -14,7 +14,7 @@ import (
 // retention looks at the time of the last GET and would delete what is served from
 // here.
 func (p *Proxy) report(pr pair, link index.Link) {
-	if p.Policy.RecordPull <= 0 || time.Since(link.Reported) < p.reportEvery(pr) {
+	if p.Policy.RecordPull <= 0 || within(link.Reported, p.reportEvery(pr)) {
 		return
 	}
 	// Whatever comes of it, not more often than this.
@@ -36,7 +36,9 @@ func (p *Proxy) reportNow(ctx context.Context, pr pair) {
 	defer cancel()
 	resp, _, err := p.ask(limited, http.MethodGet, pr.request())
 	if err == nil {
-		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxManifest))
+		var n int64
+		n, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxManifest))
+		p.Events.Fetched(p.Upstream.Name(), pr.request().Kind.String(), n)
 		_ = resp.Body.Close() // its content is held already
 	}
 	result := provenResult(err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +22,10 @@ type source struct {
 	pair
 	epoch index.Epoch // when it was asked for
 
-	mu    sync.Mutex // guards did
+	mu    sync.Mutex // guards all below
 	did   asked      // of the first question
-	begun bool
+	begun bool       // it is set
+	given bool       // bytes came
 }
 
 func (p *Proxy) source(pr pair) *source {
@@ -33,6 +35,16 @@ func (p *Proxy) source(pr pair) *source {
 // Key implements [fill.Source]. A repository whose access was revoked is another
 // source after that: what proved it before proves nothing.
 func (s *source) Key() string { return fmt.Sprintf("%s/%s#%d", s.repo.Origin, s.repo.Name, s.epoch) }
+
+// Apart implements [blobcache.Apart]: what a proxy-cache project brings was written
+// by whoever runs its own upstream.
+func (s *source) Apart() string {
+	if !s.project(s.repo).ProxyCache {
+		return ""
+	}
+	name, _, _ := strings.Cut(s.repo.Name, "/")
+	return name
+}
 
 // Prove implements [fill.Source]: the link, or upstream's word for it.
 func (s *source) Prove(ctx context.Context) error {
@@ -64,7 +76,7 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 		cancel(nil)
 		// Package upstream has tried again what is worth it. Only a transfer that has
 		// begun, and for which clients wait in the middle of a body, is worth more.
-		if offset == 0 || denialOf(err) != notDenied {
+		if !s.gave() || denialOf(err) != notDenied {
 			return fill.Part{}, &fill.Refusal{Err: s.noted(s.pair, err)}
 		}
 		return fill.Part{}, err
@@ -80,6 +92,9 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 			return fill.Part{}, &fill.Refusal{Err: s.badAnswer(s.request(), resp, "a part of the blob, though no range was asked for")}
 		}
 	}
+	s.mu.Lock()
+	s.given = true
+	s.mu.Unlock()
 	s.putLink(s.pair, s.epoch, index.Link{Size: part.Size})
 	return part, nil
 }
@@ -120,6 +135,15 @@ func (s *source) note(did asked) {
 		s.did, s.begun = did, true
 	}
 }
+
+func (s *source) gave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given
+}
+
+// SentWrong implements [fill.Blamed].
+func (s *source) SentWrong() { s.Events.DigestMismatch(s.Upstream.Name(), s.request().Kind.String()) }
 
 func (s *source) first() asked {
 	s.mu.Lock()

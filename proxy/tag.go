@@ -2,19 +2,13 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"breakwater/blobcache/index"
 	"breakwater/proxy/registry"
-
-	"github.com/opencontainers/go-digest"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // stalePatience is how long a client waits for upstream's word on a tag that can be
@@ -55,7 +49,7 @@ type checked struct {
 func (x *exchange) tag(key tagKey) (index.Tag, error) {
 	held, known := x.index.Tag(key.repo, key.tag)
 	known = known && !held.Suspended
-	if known && time.Since(held.Checked) < x.project(key.repo).TagTTL {
+	if known && within(held.Checked, x.project(key.repo).TagTTL) {
 		x.found = found{how: cacheHit, age: time.Since(held.Checked)}
 		return held, nil
 	}
@@ -71,7 +65,7 @@ func (x *exchange) tag(key tagKey) (index.Tag, error) {
 		now checked
 		err error
 	)
-	if known && x.cache.Held(held.Digest) {
+	if known && x.servesStale(held) && x.cache.Held(held.Digest) {
 		now, err = x.checkWithin(key, stalePatience)
 	} else {
 		now, err = x.checks.Do(x.ctx, key, x.check(key))
@@ -126,7 +120,7 @@ func (x *exchange) suspended(key tagKey) bool {
 // confirm it. What belongs to signatures changes without notice, and its absence
 // says something: that is never served stale.
 func (x *exchange) servesStale(held index.Tag) bool {
-	return !referrersTag(x.request.Tag) && (x.Policy.StaleIfError == Forever || time.Since(held.Checked) < x.Policy.StaleIfError)
+	return !referrersTag(x.request.Tag) && (x.Policy.StaleIfError == Forever || within(held.Checked, x.Policy.StaleIfError))
 }
 
 // referrersTag recognises the tags of the referrers fallback (distribution spec,
@@ -146,18 +140,19 @@ func (x *exchange) stale(held index.Tag, why error) index.Tag {
 func (p *Proxy) check(key tagKey) func(context.Context) (checked, error) {
 	return func(ctx context.Context) (checked, error) {
 		held, known := p.index.Tag(key.repo, key.tag)
-		if known && !held.Suspended && time.Since(held.Checked) < p.project(key.repo).TagTTL {
+		if known && !held.Suspended && within(held.Checked, p.project(key.repo).TagTTL) {
 			return checked{tag: held}, nil // somebody else's flight has just landed
 		}
 		limited, cancel := budgeted(ctx)
 		defer cancel()
 		now, result, err := p.checkNow(limited, key, held, known)
+		if ctx.Err() != nil {
+			return now, err // everybody left, which says nothing
+		}
 		if err != nil {
 			result = p.tagRefused(key, held, known, err)
 		}
-		if ctx.Err() == nil { // else everybody left, which says nothing
-			p.Events.TagChecked(p.Upstream.Name(), result)
-		}
+		p.Events.TagChecked(p.Upstream.Name(), result)
 		return now, err
 	}
 }
@@ -224,20 +219,19 @@ func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (inde
 		return index.Tag{}, did, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 	}
 	now := index.Tag{MediaType: mediaType, Size: resp.ContentLength, Checked: time.Now()}
-	link := index.Link{MediaType: mediaType, Size: resp.ContentLength}
 	promised := resp.Header.Get("Docker-Content-Digest")
 	if did.method == http.MethodGet {
 		body, err := p.readManifest(ctx, request, resp, promised)
 		if err != nil {
 			return index.Tag{}, did, err
 		}
-		now.Digest, now.Size, link.Size, link.Reported = body.digest, int64(len(body.bytes)), int64(len(body.bytes)), now.Checked
+		now.Digest, now.Size = body.digest, int64(len(body.bytes))
 		p.cache.Keep(body.digest, body.bytes)
-		p.became(key.repo, body)
+		p.putLink(pair{key.repo, index.Manifest, body.digest}, epoch, index.Link{MediaType: mediaType, Size: now.Size, Reported: now.Checked})
+		p.became(key.repo, body.bytes)
 	} else if now.Digest, ok = registry.ParseDigest(promised); !ok {
 		return index.Tag{}, did, p.badAnswer(request, resp, "%.80q as a digest", promised)
 	}
-	p.putLink(pair{key.repo, index.Manifest, now.Digest}, epoch, link)
 	return now, did, nil
 }
 
@@ -264,32 +258,4 @@ func (p *Proxy) settled(ctx context.Context, key tagKey, held index.Tag, now *in
 	keep.Checked, keep.Next, keep.NextSince = now.Checked, now.Digest, since
 	*now = keep
 	return false
-}
-
-// poorer tells whether an index lost platforms.
-func poorer(before, after []byte) bool {
-	had, has := platforms(before), platforms(after)
-	return slices.ContainsFunc(had, func(platform string) bool { return !slices.Contains(has, platform) })
-}
-
-// platforms are those of an index, as "linux/arm64/v8"; none of an image.
-func platforms(body []byte) []string {
-	var document v1.Index
-	if json.Unmarshal(body, &document) != nil {
-		return nil // it was verified to be JSON; its shape is not ours to judge
-	}
-	var found []string
-	for _, child := range document.Manifests {
-		if child.Platform != nil {
-			found = append(found, fmt.Sprintf("%s/%s/%s", child.Platform.OS, child.Platform.Architecture, child.Platform.Variant))
-		}
-	}
-	return found
-}
-
-// manifest is a verified manifest.
-type manifest struct {
-	digest    digest.Digest
-	mediaType string
-	bytes     []byte
 }

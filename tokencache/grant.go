@@ -60,6 +60,18 @@ func (c *Cache) Grant(ctx context.Context, s Scope) (Grant, error) {
 	return got.grant, nil
 }
 
+// Distrust drops the token that is held for s: it would outlive a right that was found
+// to be gone. The next request asks for another one.
+func (c *Cache) Distrust(s Scope) {
+	if known := c.known.Load(); known != nil && known.scheme != "" {
+		q := c.question(known, []Scope{s})
+		if known.scheme == schemeBasic {
+			q = q.basic()
+		}
+		c.tokens.drop(q.key)
+	}
+}
+
 // Exchanged tells as of when the right to s is proven: when the exchange of the
 // token that is held for it began. Registries' tokens outlive a right that was
 // taken away, so an answer to a request proves no more than this. It is zero where

@@ -81,6 +81,16 @@ func (t *tokens) held(key string, after uint64) *token {
 	return e.token
 }
 
+// drop forgets the key's token, and what would renew it.
+func (t *tokens) drop(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.entries.Peek(key); ok {
+		e.stop()
+		e.token = nil
+	}
+}
+
 // use notes that a request uses the key's token, which keeps it renewed.
 func (t *tokens) use(key string) {
 	t.mu.Lock()

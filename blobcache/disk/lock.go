@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -54,6 +55,9 @@ func Take(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) 
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cache folder: %w", err)
+	}
+	if info, err := root.Stat("."); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		log.Warn("the cache folder can be written by everybody on this machine: chmod o-w it, unless nobody else is there", zap.String("dir", dir))
 	}
 	file, err := root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"syscall"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 )
 
 // spareTime is how long upstream's answer waits for a reader who can go on with it.
@@ -141,39 +139,3 @@ func (s *section) bypass(c *cutoff) {
 	}
 	s.own = t
 }
-
-// Bypass reads a blob by a transfer of its own, from one source: hashed on its way,
-// its tail withheld as in [Reader.Section], resumed when it breaks, nothing kept. It
-// returns when upstream's headers are there. ctx is to last as long as the reader.
-// Events hear of the bytes received and of transfers resumed; why the cache is passed
-// is known to, and counted by, the caller. Closing the reader ends the transfer.
-func Bypass(ctx context.Context, d digest.Digest, source Source, events Events) (*Reader, error) {
-	if events == nil {
-		events = silent{}
-	}
-	life, cancel := context.WithCancel(ctx)
-	f := New(life, Options{
-		Digest: d,
-		Create: func(int64) (File, error) { return nil, errNothingKept },
-		Events: past{events},
-	}, source)
-	end := func() {
-		cancel()
-		f.Wait()
-	}
-	r, err := f.Join(ctx, source)
-	if err != nil {
-		end()
-		return nil, err
-	}
-	r.leave = end
-	return r, nil
-}
-
-var errNothingKept = errors.New("nothing is to be kept")
-
-// past leaves out the events of a fill.
-type past struct{ Events }
-
-func (past) FillEnded(string, int64) {}
-func (past) Bypassed(string)         {}

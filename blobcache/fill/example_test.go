@@ -67,17 +67,3 @@ func ExampleNew() {
 	// a blob, however small
 	// a blob, however small
 }
-
-func ExampleBypass() {
-	reader, err := fill.Bypass(context.Background(), digest.FromString(greeting), repository("any"), nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer reader.Close()
-	if _, err := io.Copy(os.Stdout, reader.Section(context.Background(), 0, -1, true)); err != nil {
-		log.Fatal(err)
-	}
-	// Output:
-	// upstream is asked
-	// a blob, however small
-}

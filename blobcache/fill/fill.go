@@ -53,8 +53,6 @@ type Options struct {
 	// NoRoom is the error by which Create and File say that there is no room, apart
 	// from the system's own (ENOSPC, EDQUOT).
 	NoRoom error
-	// Stored is called after Commit, which is after the last bytes were given out.
-	Stored func(size int64)
 	// Ended is called exactly once, when the fill takes no more readers: the owner
 	// forgets it. Those who read then read on.
 	Ended  func()
@@ -170,6 +168,7 @@ func (f *Fill) conclude(err error) {
 	case wrong:
 		result = ResultMismatch
 		f.options.Log.Warn("upstream sent wrong bytes for a blob", zap.Stringer("digest", f.options.Digest))
+		f.sources.blame()
 	default:
 		f.options.Log.Warn("a blob cannot be had from upstream", zap.Stringer("digest", f.options.Digest), zap.Error(err))
 	}
@@ -188,9 +187,6 @@ func (f *Fill) store() string {
 		f.warn("a blob could not be stored; its readers are served all the same", err)
 		f.options.Events.Bypassed(f.reason(err))
 		return ResultBypassed
-	}
-	if f.options.Stored != nil {
-		f.options.Stored(f.size)
 	}
 	return ResultStored
 }

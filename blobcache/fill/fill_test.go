@@ -131,7 +131,7 @@ func TestOrderOfTheEnd(t *testing.T) {
 		w.whole(r)
 		r.Close()
 		w.finish(fill.ResultStored)
-		if want := []string{"stored 204800", "result stored", "ended"}; !reflect.DeepEqual(w.order, want) {
+		if want := []string{"result stored", "ended"}; !reflect.DeepEqual(w.order, want) {
 			t.Errorf("events %v, want %v", w.order, want)
 		}
 		if _, err := w.fill.Join(t.Context(), up.source("a")); err != fill.ErrEnded {

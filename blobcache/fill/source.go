@@ -22,6 +22,10 @@ type Source interface {
 	Fetch(ctx context.Context, offset, n int64) (Part, error)
 }
 
+// Blamed is a [Source] that wants to hear that bytes came from it for a blob that was
+// then found to be wrong.
+type Blamed interface{ SentWrong() }
+
 // Part is a blob's bytes on their way.
 type Part struct {
 	Body   io.ReadCloser // a Read that waits too long for a byte fails: that is the source's to see to

@@ -10,7 +10,9 @@ import (
 // origin is a source as one fill knows it.
 type origin struct {
 	Source
-	noRanges atomic.Bool   // it ignores ranges, or refused one: asked for none any more
+	noRanges atomic.Bool   // it ignores ranges: asked for none any more
+	noParts  atomic.Bool   // it refused one far ahead: segments are not asked for any more
+	gave     atomic.Bool   // bytes came from it
 	proven   chan struct{} // closed when the blob was had from here, or may be
 	refused  chan struct{} // closed when it refused; then err is set
 	err      error
@@ -44,7 +46,7 @@ func (s *sources) turn(ranges bool) (*origin, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.turns {
-		if !ranges || !o.noRanges.Load() {
+		if !ranges || !o.noRanges.Load() && !o.noParts.Load() {
 			return o, nil
 		}
 	}
@@ -74,6 +76,18 @@ func (s *sources) refuse(o *origin, err error) {
 	s.turns = slices.Delete(s.turns, i, i+1)
 	s.last, o.err = err, err
 	close(o.refused)
+}
+
+// blame tells those whose bytes are in a blob that is wrong.
+func (s *sources) blame() {
+	s.mu.Lock()
+	turns := slices.Clone(s.turns)
+	s.mu.Unlock()
+	for _, o := range turns {
+		if blamed, ok := o.Source.(Blamed); ok && o.gave.Load() {
+			blamed.SentWrong()
+		}
+	}
 }
 
 // grant notes that the blob may be had from o.

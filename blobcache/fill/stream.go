@@ -86,6 +86,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		n, err := s.read(p)
 		if n > 0 {
+			s.request.from.gave.Store(true)
 			s.at += int64(n)
 			s.faults = 0
 			return n, nil
@@ -242,8 +243,8 @@ func (s *stream) fault(from *origin, err error) error {
 		return nil
 	}
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
-		if s.prefix == nil { // only the range may be what it does not give
-			from.noRanges.Store(true)
+		if s.prefix == nil { // the main stream finds out whether it refuses the blob
+			from.noParts.Store(true)
 			return nil
 		}
 		s.sources.refuse(from, refusal.Err)

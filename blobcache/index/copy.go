@@ -61,7 +61,7 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer source.Close() // only read
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	target, err := createFile(to)
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,19 @@ func (t trace) untouched(path string) error {
 	return nil
 }
 
+// createFile makes an empty file in place of what stood there, and never follows a
+// link to somewhere else.
+func createFile(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
 // writeFile puts a file in place, durable before it is there, and returns it open.
 func writeFile(path string, content []byte) (*os.File, error) {
 	fresh := path + ".new"
-	file, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := createFile(fresh)
 	if err != nil {
 		return nil, err
 	}

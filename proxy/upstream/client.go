@@ -138,6 +138,9 @@ func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.
 	return c.tokens.Grant(ctx, scope)
 }
 
+// Distrust drops the token that is held for s: see [tokencache.Cache.Distrust].
+func (c *Client) Distrust(s tokencache.Scope) { c.tokens.Distrust(s) }
+
 // Exchanged tells as of when our right to s is proven: see [tokencache.Cache.Exchanged].
 func (c *Client) Exchanged(s tokencache.Scope) time.Time { return c.tokens.Exchanged(s) }
 
