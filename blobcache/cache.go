@@ -44,6 +44,7 @@ type Options struct {
 type Cache struct {
 	events Events
 	log    *zap.Logger
+	dir    string
 	lock   *disk.Lock
 	store  *disk.Store // nil when the disk cannot be used: everything goes past it
 	index  *index.Index
@@ -117,8 +118,10 @@ func (c *Cache) openDisk(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		err = errors.Join(err, c.index.Close())
 		c.index = nil
+		return err
 	}
-	return err
+	c.dir = o.Dir
+	return nil
 }
 
 // diskFailed tells a disk that is not what it should be from a mistake of the
@@ -131,6 +134,9 @@ func diskFailed(err error) bool {
 	}
 	return false
 }
+
+// Dir is the folder; "" where the disk is not used.
+func (c *Cache) Dir() string { return c.dir }
 
 // Index is what is known: tags, links, epochs, blocks.
 func (c *Cache) Index() *index.Index { return c.index }

@@ -3,11 +3,13 @@ package blobcache
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"breakwater/blobcache/disk"
 	"breakwater/blobcache/fill"
 
 	"github.com/opencontainers/go-digest"
+	"go.uber.org/zap"
 )
 
 // How says by which way [Cache.Join] came to the content.
@@ -18,6 +20,7 @@ const (
 	Hit    How = "hit"    // it was held by then, or a refusal was remembered
 	Miss   How = "miss"   // a transfer was begun for it
 	Joined How = "joined" // it was on its way for somebody else
+	Passed How = "bypass" // it goes past the cache and is not kept
 )
 
 // Apart is a source whose transfers are kept apart from those of others: what comes
@@ -64,6 +67,9 @@ func (c *Cache) Join(ctx context.Context, d digest.Digest, source fill.Source) (
 		if err != nil {
 			return nil, how, err
 		}
+		if reader.Passed() {
+			how = Passed
+		}
 		return arriving{reader}, how, nil
 	}
 }
@@ -94,17 +100,20 @@ func (c *Cache) start(key fillKey, source fill.Source) (*transfer, How) {
 // begin starts a transfer. c.mu is held.
 func (c *Cache) begin(key fillKey, source fill.Source) *transfer {
 	life, cancel := context.WithCancel(c.life.Context())
-	d, t := key.digest, &transfer{cancel: cancel}
+	d, t, log := key.digest, &transfer{cancel: cancel}, c.log
+	if c.store == nil {
+		log = zap.NewNop() // that nothing is kept was said at the start
+	}
 	if c.index.Blocked(d) {
 		cancel() // since the caller looked: the fill ends before it begins
 	}
 	t.Fill = fill.New(life, fill.Options{
 		Digest: d,
 		Create: func(size int64) (fill.File, error) { return c.create(d, size) },
-		NoRoom: disk.ErrNoRoom,
+		NoRoom: disk.ErrNoRoom, Unwanted: disk.ErrAbsent,
 		Ended:  func() { c.ended(key, t) },
 		Events: c.events,
-		Log:    c.log,
+		Log:    log,
 	}, source)
 	c.fills[key], c.live[t] = t, d
 	if !c.life.Start(func() { c.drain(t) }) {
@@ -129,10 +138,14 @@ func (c *Cache) create(d digest.Digest, size int64) (fill.File, error) {
 		return nil, errNoDisk
 	}
 	partial, err := c.store.Create(d, size)
-	if errors.Is(err, disk.ErrExists) {
-		err = disk.ErrNoRoom // it is being kept for somebody whose bytes are kept apart
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, disk.ErrExists):
+		return nil, fmt.Errorf("%w: it is being kept already, from elsewhere", disk.ErrNoRoom)
+	case errors.Is(err, disk.ErrNoRoom):
+		now := c.store.Stats()
+		return nil, fmt.Errorf("%w: a blob of %d bytes, where %d may be held, %d are, %d are promised, and %d objects are being read",
+			err, size, now.Budget, now.Bytes, now.Promised, now.Pinned)
+	case err != nil:
 		return nil, err
 	}
 	return partial, nil

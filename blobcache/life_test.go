@@ -36,7 +36,7 @@ func goesPast(w *world) {
 	from := newRepository("a")
 	large := from.push(2, mib)
 	for i := range 2 {
-		if how := w.fetched(from, large); how != blobcache.Miss {
+		if how := w.fetched(from, large); how != blobcache.Passed {
 			w.Errorf("pull %d is a %s", i, how)
 		}
 		if fetches, _ := from.asked(); w.Held(large) || fetches != i+1 {

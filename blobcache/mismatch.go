@@ -44,6 +44,9 @@ func (m *mismatches) note(d digest.Digest, source string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last, _ := m.entries.Get(wrongKey{d, source})
+	if time.Since(last.until) > longestWrong {
+		last.pause = 0 // long ago
+	}
 	pause := min(max(2*last.pause, shortestWrong), longestWrong)
 	m.entries.Add(wrongKey{d, source}, wrong{until: time.Now().Add(pause), pause: pause})
 }

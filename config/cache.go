@@ -35,6 +35,10 @@ func (c *Cache) complete(r *report) {
 	if c.Dir != "" {
 		return
 	}
+	if _, written := r.lines["cache.dir"]; written {
+		r.problem("cache.dir", "is empty", "name a folder, or leave the line out for the folder breakwater in the user's cache folder")
+		return
+	}
 	c.Default = true
 	folder, err := os.UserCacheDir()
 	if err != nil || !filepath.IsAbs(folder) {
@@ -47,6 +51,9 @@ func (c *Cache) complete(r *report) {
 
 func (c Cache) validate(r *report) {
 	r.wrong("cache.dir", absolute(c.Dir))
+	if filepath.Clean(c.Dir) == "/" {
+		r.problem("cache.dir", "is the root of the file system, and the cache takes its folder for itself", "name a folder of Breakwater's own, such as /var/lib/breakwater")
+	}
 	if c.MaxSize < minCache {
 		r.problem("cache.max_size", fmt.Sprintf("%s is too small to hold an image", c.MaxSize), fmt.Sprintf("write at least %s", minCache))
 	}

@@ -46,7 +46,7 @@ func newCacheCounts() *cacheCounts {
 		damaged:  counter("cache_damaged_total", "Files that were not what had been written, and were removed. How size, modified, digest, or read: it could not be read.", "how"),
 		failures: counter("cache_disk_failures_total", "Operations that the disk refused. Pulls go on without it.", "operation"),
 
-		fills: counter("cache_fills_total", "Transfers of blobs into the cache, by how they ended. Bypassed: clients got the blob, the disk did not.", "result"),
+		fills: counter("cache_fills_total", "Transfers of blobs into the cache, by how they ended. Refused: upstream does not give the blob out; bypassed: clients got it, the disk did not.", "result"),
 		fillBytes: counter("cache_fill_bytes_total", "Bytes that transfers of blobs had received when they ended.",
 			"result"),
 		joined:   plain("cache_fill_joined_total", "Clients that came to a transfer that another one had begun."),
@@ -87,7 +87,7 @@ func (c *cacheCounts) begin(upstreams []string) {
 		c.evictions:     {"size", "free", "purged", "damaged"},
 		c.damaged:       {"size", "modified", "digest", "read"},
 		c.failures:      {"write", "sync", "rename", "remove", "open"},
-		c.fills:         {"stored", "mismatch", "failed", "abandoned", "bypassed"},
+		c.fills:         {"stored", "mismatch", "failed", "refused", "abandoned", "bypassed"},
 		c.bypasses:      {"room", "disk"},
 		c.received:      {"manifest", "blob"},
 		c.indexFailures: {"journal", "batch", "copy", "rebuild"},

@@ -103,6 +103,7 @@ func TestWhatIsAlertedOnBeginsAt0(t *testing.T) {
 		`cache_disk_failures_total{operation="rename"} 0`,
 		`cache_evictions_total{reason="free"} 0`,
 		`cache_fills_total{result="mismatch"} 0`,
+		`cache_fills_total{result="refused"} 0`,
 		`cache_bypasses_total{reason="disk"} 0`,
 		`cache_index_damaged_total 0`,
 		`cache_index_failures_total{operation="journal"} 0`,

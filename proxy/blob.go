@@ -11,7 +11,7 @@ import (
 func (x *exchange) blob() error {
 	wanted := pair{x.repository(), index.Blob, x.request.Digest}
 	if x.index.Blocked(wanted.digest) {
-		return blocked(wanted.digest)
+		return x.blocked(wanted.digest)
 	}
 	_, ok := x.linked(wanted)
 	if !ok && x.cache.Held(wanted.digest) {

@@ -39,10 +39,14 @@ func children(body []byte) []child {
 		return nil // it was verified to be JSON; its shape is not ours to judge
 	}
 	var found []child
+	seen := make(map[digest.Digest]struct{})
 	add := func(kind index.Kind, d v1.Descriptor) {
-		if parsed, ok := registry.ParseDigest(d.Digest.String()); ok && len(found) < mostChildren {
-			found = append(found, child{kind, parsed, d.Platform})
+		parsed, ok := registry.ParseDigest(d.Digest.String())
+		if _, again := seen[parsed]; !ok || again || len(found) == mostChildren {
+			return
 		}
+		seen[parsed] = struct{}{}
+		found = append(found, child{kind, parsed, d.Platform})
 	}
 	if document.Config != nil {
 		add(index.Blob, *document.Config)
@@ -67,11 +71,19 @@ func (p *Proxy) became(repo index.Repository, body []byte) {
 		switch _, ok := p.linked(named); {
 		case p.cache.Held(c.digest):
 			if !ok {
-				p.background.later(func(ctx context.Context) { _, _ = p.prove(ctx, named) }) // counted, and tried again by whoever asks
+				p.background.later(func(ctx context.Context) { p.proveChild(ctx, named) })
 			}
 		case complete && p.wanted(c):
 			p.completing.later(func(ctx context.Context) { p.complete(ctx, named) })
 		}
+	}
+}
+
+// proveChild asks for a pair that nobody waits for. Its outcome is counted; whoever
+// needs it asks again.
+func (p *Proxy) proveChild(ctx context.Context, named pair) {
+	if _, ok := p.linked(named); !ok {
+		_, _ = p.prove(ctx, named)
 	}
 }
 

@@ -90,8 +90,9 @@ func (s suspicion) request() registry.Request {
 
 // suspicions wait to be confirmed or dismissed.
 type suspicions struct {
-	mu   sync.Mutex // guards held
-	held map[suspicion]struct{}
+	mu      sync.Mutex // guards all below
+	held    map[suspicion]struct{}
+	revoked map[index.Repository]struct{} // until one of their pairs is granted again
 }
 
 // deniedHeld decides what upstream's no means for something that is held: whether it is
@@ -104,7 +105,7 @@ func (p *Proxy) deniedHeld(s suspicion, err error) (refused bool) {
 		p.suspend(s)
 		return true
 	case denialGone, denialAccess:
-		p.suspect(s)
+		p.suspect(s, err)
 	}
 	return false
 }
@@ -120,7 +121,8 @@ func (p *Proxy) denialOfHeld(repo index.Repository, err error) denial {
 }
 
 // suspect has it asked again later.
-func (p *Proxy) suspect(s suspicion) {
+func (p *Proxy) suspect(s suspicion, because error) {
+	epoch := p.index.Epoch(s.repo)
 	p.suspicions.mu.Lock()
 	_, known := p.suspicions.held[s]
 	if known || len(p.suspicions.held) >= mostSuspicions {
@@ -129,32 +131,33 @@ func (p *Proxy) suspect(s suspicion) {
 	}
 	p.suspicions.held[s] = struct{}{}
 	p.suspicions.mu.Unlock()
-	p.tellDenial(s, DenialSuspected)
+	p.tellDenial(s, DenialSuspected, zap.NamedError("because", reason(because)))
 	p.life.Start(func() {
-		p.judge(p.life.Context(), s)
+		p.judge(p.life.Context(), s, epoch)
 		p.suspicions.mu.Lock()
 		defer p.suspicions.mu.Unlock()
 		delete(p.suspicions.held, s)
 	})
 }
 
-func (p *Proxy) tellDenial(s suspicion, state string) {
+func (p *Proxy) tellDenial(s suspicion, state string, more ...zap.Field) {
 	p.Events.DenialChanged(p.Upstream.Name(), state)
 	fields := []zap.Field{zap.String("state", state), zap.String("upstream", p.Upstream.Name()), zap.String("repository", s.repo.Name)}
 	if reference := s.request().Reference(); reference != "" {
 		fields = append(fields, zap.String("reference", reference))
 	}
-	p.Log.Warn("denial "+state, fields...)
+	p.Log.Warn("denial "+state, append(fields, more...)...)
 }
 
-// judge waits, asks again, and acts on the answer.
-func (p *Proxy) judge(ctx context.Context, s suspicion) {
-	if !sleep(ctx, p.Policy.DenialConfirm) {
+// judge waits, asks again, and acts on the answer, unless the repository was revoked
+// meanwhile on account of another suspicion.
+func (p *Proxy) judge(ctx context.Context, s suspicion, epoch index.Epoch) {
+	if !sleep(ctx, p.Policy.DenialConfirm) || p.index.Epoch(s.repo) != epoch {
 		return
 	}
 	verdict := p.askAgain(ctx, s)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, p.index.Epoch(s.repo) != epoch:
 	case verdict == notDenied:
 		p.tellDenial(s, DenialDismissed)
 	case verdict == denialAccess:
@@ -254,7 +257,23 @@ func (p *Proxy) revoke(repo index.Repository) {
 	if err := p.index.Revoke(repo); err != nil {
 		p.Log.Error("a revocation holds, but could not be written", zap.String("repository", repo.Name), zap.Error(err))
 	}
+	p.suspicions.mu.Lock()
+	if len(p.suspicions.revoked) < mostSuspicions {
+		p.suspicions.revoked[repo] = struct{}{}
+	}
+	p.suspicions.mu.Unlock()
 	p.tellDenial(suspicion{repo: repo}, DenialConfirmed)
+}
+
+// granted notes that upstream gave something of a repository, which ends a revocation.
+func (p *Proxy) granted(repo index.Repository) {
+	p.suspicions.mu.Lock()
+	_, was := p.suspicions.revoked[repo]
+	delete(p.suspicions.revoked, repo)
+	p.suspicions.mu.Unlock()
+	if was {
+		p.tellDenial(suspicion{repo: repo}, DenialLifted)
+	}
 }
 
 // suspend refuses a tag or manifest until upstream grants it again.

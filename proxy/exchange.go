@@ -122,7 +122,7 @@ func (x *exchange) fields(served Served) []zap.Field {
 			zap.Int("upstream_status", x.asked.status), zap.String("upstream_request_id", x.asked.requestID))
 	}
 	if x.found.how == cacheStale {
-		fields = append(fields, zap.Duration("stale", x.found.age), zap.NamedError("stale_because", x.found.why))
+		fields = append(fields, zap.Duration("stale", x.found.age), zap.NamedError("stale_because", reason(x.found.why)))
 	}
 	if x.cause != nil {
 		fields = append(fields, zap.String("error", x.cause.Error()))
@@ -130,11 +130,19 @@ func (x *exchange) fields(served Served) []zap.Field {
 	return fields
 }
 
+// reason is an error without what a client would have been told.
+func reason(err error) error {
+	var refusal *registry.Error
+	if errors.As(err, &refusal) && refusal.Cause != nil {
+		return refusal.Cause
+	}
+	return err
+}
+
 // note keeps what a question to upstream came to.
 func (x *exchange) note(did asked) {
 	if did.method != "" {
 		x.asked = did
-		x.found.become(cacheMiss)
 	}
 }
 

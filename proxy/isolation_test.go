@@ -2,12 +2,16 @@ package proxy_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"breakwater/internal/harbortest"
 	"breakwater/proxy/registry"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Content is global, permission is per repository: a digest opens nothing.
@@ -86,4 +90,47 @@ func TestADigestBeingFilledIsNoPermission(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A proxy-cache project hands on what the registry behind it says, and that may be
+// anybody's. Naming a digest there opens nothing: its content must have come.
+func TestAHostileRegistryBehindAProxyProvesNothing(t *testing.T) {
+	manifest := []byte(`{"schemaVersion":2,"mediaType":"` + registry.TypeOCIManifest + `","config":{},"layers":[]}`)
+	blob := []byte(strings.Repeat("secret", 1000))
+	secret, layer := digest.FromBytes(manifest), digest.FromBytes(blob)
+	w := before(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		evil := strings.HasPrefix(r.URL.Path, "/v2/hub-proxy/")
+		switch {
+		case strings.Contains(r.URL.Path, "/manifests/"):
+			rw.Header().Set("Content-Type", registry.TypeOCIManifest)
+			rw.Header().Set("Docker-Content-Digest", secret.String())
+			body := manifest
+			if evil {
+				body = []byte(strings.Repeat(" ", len(manifest)))
+			}
+			rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = rw.Write(body)
+		case strings.Contains(r.URL.Path, "/blobs/"):
+			body := blob
+			if evil {
+				if r.Method == http.MethodHead {
+					rw.WriteHeader(http.StatusNotFound)
+					return
+				}
+				body = []byte(strings.Repeat("x", len(blob)))
+			}
+			_, _ = rw.Write(body)
+		}
+	}))
+	w.get(200, "GET /v2/team-a/app/manifests/"+secret.String())
+	w.get(200, "GET /v2/team-a/app/blobs/"+layer.String())
+	for _, request := range []string{
+		"GET /v2/hub-proxy/evil/manifests/1.0", "GET /v2/hub-proxy/evil/manifests/" + secret.String(),
+		"GET /v2/hub-proxy/evil/blobs/" + layer.String(), "HEAD /v2/hub-proxy/evil/blobs/" + layer.String(),
+	} {
+		if a := w.send(request); a.StatusCode == 200 || strings.Contains(string(a.body), "secret") {
+			t.Errorf("%s: %s %.60q", request, a.Status, a.body)
+		}
+	}
+	w.get(200, "GET /v2/team-a/app/blobs/"+layer.String()) // nobody else suffers
 }

@@ -51,6 +51,7 @@ func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
 	if !p.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) {
 		return false
 	}
+	p.granted(pr.repo)
 	switch {
 	case known && before.Suspended:
 		p.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)

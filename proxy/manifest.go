@@ -33,7 +33,7 @@ func (x *exchange) manifest() error {
 		x.askedFor(named.digest)
 	}
 	if x.index.Blocked(named.digest) {
-		return blocked(named.digest)
+		return x.blocked(named.digest)
 	}
 	link, body, err := x.manifestOf(named)
 	switch {
@@ -123,11 +123,6 @@ type fetched struct {
 
 // document is fetch for those who ask nothing more.
 func (p *Proxy) document(ctx context.Context, named pair) (manifest, error) {
-	if link, ok := p.linked(named); ok {
-		if body, held := p.cache.Document(ctx, named.digest); held {
-			return manifest{named.digest, link.MediaType, body}, nil
-		}
-	}
 	got, err := p.fetch(ctx, named)
 	return got.manifest, err
 }
@@ -141,6 +136,11 @@ func (p *Proxy) fetch(ctx context.Context, named pair) (fetched, error) {
 	got, err := p.fetches.Do(ctx, named, func(ctx context.Context) (fetched, error) {
 		limited, cancel := budgeted(ctx)
 		defer cancel()
+		if link, ok := p.linked(named); ok { // another flight has just landed
+			if body, held := p.cache.Document(ctx, named.digest); held {
+				return fetched{manifest: manifest{named.digest, link.MediaType, body}}, nil
+			}
+		}
 		got, err := p.fetchNow(limited, named)
 		return got, p.noted(named, err)
 	})
@@ -161,7 +161,6 @@ func (p *Proxy) fetchNow(ctx context.Context, named pair) (fetched, error) {
 	}
 	p.cache.Keep(body.digest, body.bytes)
 	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: time.Now()})
-	p.became(named.repo, body.bytes)
 	return fetched{did, body}, nil
 }
 
@@ -202,6 +201,7 @@ func (p *Proxy) readManifest(ctx context.Context, request registry.Request, resp
 }
 
 // blocked is the refusal of a digest that the operator does not want served.
-func blocked(d digest.Digest) error {
+func (x *exchange) blocked(d digest.Digest) error {
+	x.found, x.asked = found{}, asked{}
 	return registry.Errorf(http.StatusForbidden, registry.CodeDenied, "%s is blocked here by the operator", d)
 }

@@ -130,7 +130,7 @@ func New(o Options) *Proxy {
 		checks:     flight.NewGroup[tagKey, checked](life),
 		proofs:     flight.NewGroup[pair, proof](life),
 		fetches:    flight.NewGroup[pair, fetched](life),
-		suspicions: suspicions{held: make(map[suspicion]struct{})}, turns: semaphore.NewWeighted(askingAtOnce),
+		suspicions: suspicions{held: make(map[suspicion]struct{}), revoked: make(map[index.Repository]struct{})}, turns: semaphore.NewWeighted(askingAtOnce),
 		refused: newRecent[error](), referrers: newRecent[list](),
 		accessAsked: newRecent[struct{}](), reported: newRecent[struct{}](), touched: newRecent[struct{}](),
 		listed: newRecent[string](), platforms: newRecent[struct{}](), seed: maphash.MakeSeed(),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"breakwater/blobcache/fill"
 	"breakwater/proxy/registry"
@@ -23,8 +24,11 @@ const (
 func (x *exchange) refuse(err error) {
 	x.failed(err)
 	var again *remembered
-	if errors.As(err, &again) {
+	switch {
+	case errors.As(err, &again):
 		x.found.how = cacheHit
+	case x.asked.method != "" && x.found.how != cacheBypass:
+		x.found.how = cacheMiss
 	}
 	if x.clientLeft() {
 		return // nobody is there to be told
@@ -130,7 +134,7 @@ func (e *saidNo) Unwrap() error { return e.refusal }
 // refusalOf reads an answer of upstream that is not what was asked for.
 func (p *Proxy) refusalOf(request registry.Request, resp *http.Response) error {
 	code, message := registry.ReadError(resp.Body)
-	cause := fmt.Errorf("upstream answered %d %s: %s", resp.StatusCode, code, message)
+	cause := errors.New(strings.TrimRight(fmt.Sprintf("upstream answered %d %s: %s", resp.StatusCode, code, message), ": "))
 	no := func(refusal *registry.Error) error { return &saidNo{resp.StatusCode, refusal} }
 	passOn := func(status int, code registry.Code) error {
 		if message == "" { // as to any HEAD

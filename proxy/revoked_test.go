@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater/internal/harbortest"
+	"breakwater/proxy"
 )
 
 // What a revocation must do to an image that is held, within a bound, and what
@@ -85,6 +86,35 @@ func TestADeletedTag(t *testing.T) {
 		b.pull("team-a/app", "1.0")
 		if b.events.told("denial suspected") != 1 || b.events.told("denial confirmed") != 1 {
 			t.Errorf("the denials were %v", b.events.cache)
+		}
+	})
+}
+
+// Harbor's tokens outlive a removed robot. What was revoked must not be granted anew
+// by a token from before.
+func TestATokenDoesNotOutliveARevocation(t *testing.T) {
+	inBubble(t, harbortest.Puller, func(p *proxy.Policy) { p.AccessTTL = 5 * time.Minute }, func(b *bubble) {
+		pulled := b.pull("team-a/app", "1.0")
+		blob := listed(t, pulled.body)[0].digest.String()
+		b.harbor.SetTokenLife(4 * time.Hour)
+		b.pass(31 * time.Minute)
+		b.send("GET /v2/team-a/app/blobs/" + blob) // with a token of four hours
+		b.pass(time.Minute)
+		b.harbor.Remove(harbortest.Puller)
+		for range 10 { // access_ttl, denial_confirm, and two minutes of doubt, in hits a minute
+			b.pass(time.Minute)
+			b.send("GET /v2/team-a/app/blobs/" + blob)
+		}
+		for range 60 {
+			b.pass(time.Minute)
+			for _, path := range []string{"blobs/" + blob, "manifests/1.0", "manifests/" + pulled.Header.Get("Docker-Content-Digest")} {
+				if got := b.send("GET /v2/team-a/app/" + path); got.StatusCode == 200 {
+					t.Fatalf("%s: %s\n%v", path, got.Status, b.events.cache)
+				}
+			}
+		}
+		if n := b.events.told("denial confirmed"); n != 1 {
+			t.Errorf("one revocation was confirmed %d times", n)
 		}
 	})
 }

@@ -228,7 +228,6 @@ func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (inde
 		now.Digest, now.Size = body.digest, int64(len(body.bytes))
 		p.cache.Keep(body.digest, body.bytes)
 		p.putLink(pair{key.repo, index.Manifest, body.digest}, epoch, index.Link{MediaType: mediaType, Size: now.Size, Reported: now.Checked})
-		p.became(key.repo, body.bytes)
 	} else if now.Digest, ok = registry.ParseDigest(promised); !ok {
 		return index.Tag{}, did, p.badAnswer(request, resp, "%.80q as a digest", promised)
 	}

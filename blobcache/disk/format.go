@@ -13,13 +13,9 @@ const (
 	format = "breakwater blobs 1"
 )
 
-// checkFormat reads the FORMAT file, or writes it where there is none: it is written
-// before the first blob.
-func (f *folder) checkFormat() error {
+// readFormat reads the FORMAT file. One of another version is a [*FormatError].
+func (f *folder) readFormat() error {
 	text, err := f.root.ReadFile(formatFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f.writeFormat()
-	}
 	if err != nil {
 		return err
 	}
@@ -27,6 +23,16 @@ func (f *folder) checkFormat() error {
 		return &FormatError{Found: fmt.Sprintf("%.64s", found)}
 	}
 	return nil
+}
+
+// checkFormat is readFormat, and writes the file where there is none: before the
+// first blob.
+func (f *folder) checkFormat() error {
+	err := f.readFormat()
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.writeFormat()
+	}
+	return err
 }
 
 // writeFormat leaves a whole file or none, also after a power failure.

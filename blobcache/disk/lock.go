@@ -50,22 +50,27 @@ func Take(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) 
 		log = zap.NewNop()
 	}
 	if err := os.MkdirAll(dir, folderMode); err != nil {
-		return nil, fmt.Errorf("cache folder: %w", err)
+		return nil, unusable(dir, err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("cache folder: %w", err)
+		return nil, unusable(dir, err)
 	}
 	if info, err := root.Stat("."); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
 		log.Warn("the cache folder can be written by everybody on this machine: chmod o-w it, unless nobody else is there", zap.String("dir", dir))
 	}
 	file, err := root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cache folder %s: %w", dir, err), root.Close())
+		return nil, errors.Join(unusable(dir, err), root.Close())
 	}
 	l := &Lock{dir: filepath.Clean(dir), root: root, file: file}
 	if err := l.acquire(ctx, wait, log); err != nil {
 		return nil, errors.Join(err, file.Close(), root.Close())
+	}
+	// Before anything else in the folder is touched, by whoever holds this lock.
+	var other *FormatError
+	if err := (&folder{root: root}).readFormat(); errors.As(err, &other) {
+		return nil, errors.Join(fmt.Errorf("cache folder %s: %w", dir, err), file.Close(), root.Close())
 	}
 	if err := l.sign(); err != nil {
 		// The lock is the kernel's and holds; only its label is missing. A full disk
@@ -73,6 +78,14 @@ func Take(ctx context.Context, dir string, wait time.Duration, log *zap.Logger) 
 		log.Warn("the cache folder's lock does not tell who has it", zap.String("dir", dir), zap.Error(err))
 	}
 	return l, nil
+}
+
+// unusable says what to do about a folder that cannot be used.
+func unusable(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("cache folder %s: %w: it must be this user's own, so: chown %d:%d %s", dir, err, os.Geteuid(), os.Getegid(), dir)
+	}
+	return fmt.Errorf("cache folder %s: %w: name a folder of Breakwater's own, which is made where it is missing", dir, err)
 }
 
 func (l *Lock) acquire(ctx context.Context, wait time.Duration, log *zap.Logger) error {
@@ -135,5 +148,6 @@ func (l *Lock) sign() error {
 // Close gives the folder back. A [Store] on it is to be closed before.
 func (l *Lock) Close() error {
 	// The file stays: another process may have it open, waiting for this one.
-	return errors.Join(l.file.Truncate(0), l.file.Close(), l.root.Close())
+	_ = l.file.Truncate(0) // the label; the lock is the kernel's
+	return errors.Join(l.file.Close(), l.root.Close())
 }

@@ -82,6 +82,13 @@ func (s *Store) match(found []foundBlob) {
 	for k := range known {
 		s.records.DeleteBlob(k.digest())
 	}
+	if clean && len(known) > 0 {
+		s.log.Warn("blobs that were here at the last stop are gone from the cache folder: they are fetched again when they are asked for",
+			zap.Int("blobs", len(known)))
+		for range known {
+			s.events.Damaged("read")
+		}
+	}
 	slices.SortFunc(found, func(a, b foundBlob) int { return cmp.Compare(a.entry.used, b.entry.used) })
 	for _, b := range found {
 		s.ledger.add(b.key, b.entry)

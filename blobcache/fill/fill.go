@@ -39,7 +39,8 @@ type Events interface {
 const (
 	ResultStored    = "stored"
 	ResultMismatch  = "mismatch"  // wrong bytes came
-	ResultFailed    = "failed"    // upstream refused, or did not mend
+	ResultRefused   = "refused"   // by every source
+	ResultFailed    = "failed"    // upstream did not mend
 	ResultAbandoned = "abandoned" // nobody waited any more, or the cache was closed
 	ResultBypassed  = "bypassed"  // the disk, not upstream, was at fault: readers got their bytes
 )
@@ -53,6 +54,8 @@ type Options struct {
 	// NoRoom is the error by which Create and File say that there is no room, apart
 	// from the system's own (ENOSPC, EDQUOT).
 	NoRoom error
+	// Unwanted is the error by which File says that it is not to be kept any more.
+	Unwanted error
 	// Ended is called exactly once, when the fill takes no more readers: the owner
 	// forgets it. Those who read then read on.
 	Ended  func()
@@ -157,6 +160,7 @@ func (f *Fill) conclude(err error) {
 	result := ResultFailed
 	storage, disk := errors.AsType[*storageError](err)
 	_, wrong := errors.AsType[*MismatchError](err)
+	refused := err != nil && f.sources.none()
 	switch {
 	case err == nil:
 		result = f.store()
@@ -169,6 +173,8 @@ func (f *Fill) conclude(err error) {
 		result = ResultMismatch
 		f.options.Log.Warn("upstream sent wrong bytes for a blob", zap.Stringer("digest", f.options.Digest))
 		f.sources.blame()
+	case refused:
+		result = ResultRefused // its readers tell why
 	default:
 		f.options.Log.Warn("a blob cannot be had from upstream", zap.Stringer("digest", f.options.Digest), zap.Error(err))
 	}
@@ -183,12 +189,16 @@ func (f *Fill) conclude(err error) {
 
 // store keeps a verified blob. Its readers have the last bytes by now.
 func (f *Fill) store() string {
-	if err := f.file.Commit(); err != nil {
-		f.warn("a blob could not be stored; its readers are served all the same", err)
-		f.options.Events.Bypassed(f.reason(err))
-		return ResultBypassed
+	err := f.file.Commit()
+	switch {
+	case err == nil:
+		return ResultStored
+	case f.options.Unwanted != nil && errors.Is(err, f.options.Unwanted):
+		return ResultAbandoned
 	}
-	return ResultStored
+	f.warn("a blob could not be stored; its readers are served all the same", err)
+	f.options.Events.Bypassed(f.reason(err))
+	return ResultBypassed
 }
 
 // fail makes err the answer to everybody who waits for bytes that will not come. The

@@ -121,6 +121,13 @@ func (r *Reader) Verified() bool {
 	return r.fill.verified && r.fill.cutoff == nil
 }
 
+// Passed tells whether the blob goes past the file, which it could not have.
+func (r *Reader) Passed() bool {
+	r.fill.mu.Lock()
+	defer r.fill.mu.Unlock()
+	return r.fill.cutoff != nil
+}
+
 // Section reads the bytes [offset, offset+n), n < 0: to the end, as they come. It
 // lives until it or its reader is closed, or ctx ends.
 //

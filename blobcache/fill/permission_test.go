@@ -110,7 +110,7 @@ func TestFirstSourceRefuses(t *testing.T) {
 			if _, err := w.fill.Join(t.Context(), a); late && err != fill.ErrEnded {
 				t.Errorf("who comes too late: %v", err)
 			}
-			w.finish(fill.ResultFailed)
+			w.finish(fill.ResultRefused)
 			if len(up.saw()) != 1 || *a.proofs != 0 {
 				t.Errorf("requests %v, %d proofs", up.saw(), *a.proofs)
 			}
@@ -160,7 +160,7 @@ func TestRefusedInMidFill(t *testing.T) {
 				})
 			}
 			clients.Wait()
-			w.finish(map[bool]string{true: fill.ResultStored, false: fill.ResultFailed}[second])
+			w.finish(map[bool]string{true: fill.ResultStored, false: fill.ResultRefused}[second])
 			if want := []string{"a 0+-1", "b 307200+-1", "a 409600+-1", "b 409600+-1"}; second && !reflect.DeepEqual(up.saw(), want) {
 				t.Errorf("requests %v", up.saw())
 			}

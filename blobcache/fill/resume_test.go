@@ -91,7 +91,7 @@ func TestAnotherBlobTheSecondTime(t *testing.T) {
 			if request == 0 {
 				return plan{cut: 300_000}
 			}
-			return plan{content: other}
+			return plan{content: other, wait: time.Second}
 		}
 		w := newWorld(t, up)
 		w.begin(up.source("a"))

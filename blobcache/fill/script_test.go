@@ -190,7 +190,7 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	for _, event := range []string{
-		"result stored", "result mismatch", "result failed", "result abandoned", "result bypassed",
+		"result stored", "result mismatch", "result refused", "result abandoned", "result bypassed",
 		"segment", "resumed", "joined", "bypassed room", "bypassed disk",
 	} {
 		if saw[event] == 0 {

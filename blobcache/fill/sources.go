@@ -56,6 +56,13 @@ func (s *sources) turn(ranges bool) (*origin, error) {
 	return nil, s.last
 }
 
+// none tells whether every source refused.
+func (s *sources) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.turns) == 0
+}
+
 // pass gives the turn to the next one, after a fault of o.
 func (s *sources) pass(o *origin) {
 	s.mu.Lock()

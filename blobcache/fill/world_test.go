@@ -438,7 +438,7 @@ func (w *world) incomplete(o outcome, length int) {
 func (w *world) results() int {
 	n := 0
 	for _, result := range []string{
-		fill.ResultStored, fill.ResultMismatch, fill.ResultFailed, fill.ResultAbandoned, fill.ResultBypassed,
+		fill.ResultStored, fill.ResultMismatch, fill.ResultFailed, fill.ResultRefused, fill.ResultAbandoned, fill.ResultBypassed,
 	} {
 		n += w.count("result " + result)
 	}

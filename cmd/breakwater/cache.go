@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"breakwater/config"
@@ -56,8 +57,8 @@ command line or the configuration is mistaken.`,
 	flags.StringVar(&k.dir, "cache-dir", "", "folder of the cache (default: breakwater in the user's cache folder)")
 	flags.StringVarP(&k.format, "output", "o", "table", "table, or json: one value, or one a line")
 	command.AddCommand(k.list(), k.stat(), k.verify(), k.purge(),
-		k.change("block", "Have a digest refused to everybody, at once, held or not", "blocked", control.Cache.Block),
-		k.change("unblock", "Let a blocked digest be served again", "unblocked", control.Cache.Unblock))
+		k.change("block", "Have a digest refused to everybody, at once, held or not", block),
+		k.change("unblock", "Let a blocked digest be served again", unblock))
 	return command
 }
 
@@ -90,7 +91,10 @@ func (k *keeper) stat() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return k.print.stat(stat, k.where, k.running)
+				if !k.running {
+					stat.Budget = 0 // find opened it without a limit
+				}
+				return k.print.stat(standing{k.where, k.running, stat})
 			})
 		},
 	}
@@ -114,6 +118,9 @@ func (k *keeper) verify() *cobra.Command {
 				seen.add(r)
 				return k.print.result(r)
 			})
+			if err != nil && seen.objects == 0 {
+				return err // there is nothing to sum up
+			}
 			return errors.Join(err, k.print.verified(seen))
 		})
 		if err == nil && seen.wrong > 0 {
@@ -171,8 +178,26 @@ func purgeOf(args []string, all bool) (func(control.Cache) (control.Purged, erro
 	return nil, fmt.Errorf("%q is neither a repository nor a digest; write team-a/app, or sha256: and 64 hexadecimal digits (a tag goes with its repository)", what)
 }
 
+// block returns what was done, in a word.
+func block(c control.Cache, d digest.Digest) (done string, err error) {
+	return "blocked", c.Block(d)
+}
+
+// unblock returns what was done, or "": a digest that was not blocked may be another
+// one than the operator meant.
+func unblock(c control.Cache, d digest.Digest) (done string, err error) {
+	stat, err := c.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(stat.Blocked, d) {
+		return "", nil
+	}
+	return "unblocked", c.Unblock(d)
+}
+
 // change is block or unblock.
-func (k *keeper) change(name, short, done string, change func(control.Cache, digest.Digest) error) *cobra.Command {
+func (k *keeper) change(name, short string, change func(control.Cache, digest.Digest) (string, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   name + " DIGEST",
 		Short: short,
@@ -183,7 +208,8 @@ func (k *keeper) change(name, short, done string, change func(control.Cache, dig
 				return fmt.Errorf("%q is not a digest; write sha256: and 64 hexadecimal digits, or sha512: and 128", args[0])
 			}
 			return k.with(command, func(c control.Cache) error {
-				if err := change(c, d); err != nil {
+				done, err := change(c, d)
+				if err != nil {
 					return err
 				}
 				return k.print.changed(done, d)

@@ -77,18 +77,25 @@ func (p printer) entry(e control.Entry) error {
 	return p.say(e, row, e.Digest, size(e.Size), ago(e.Used), strings.Join(slices.Compact(kinds), ","), in)
 }
 
-func (p printer) stat(s control.Stat, where string, running bool) error {
+// standing is a cache in numbers, and which one.
+type standing struct {
+	Dir     string `json:"dir"`
+	Running bool   `json:"running"` // an instance answered
+	control.Stat
+}
+
+func (p printer) stat(s standing) error {
 	if p.json != nil {
 		return p.json.Encode(s)
 	}
 	state := "stopped"
-	if running {
+	if s.Running {
 		state = "an instance runs"
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "folder\t%s (%s)\n", where, state)
+	fmt.Fprintf(table, "folder\t%s (%s)\n", s.Dir, state)
 	fmt.Fprintf(table, "held\t%s in %d objects\n", size(s.Bytes), s.Objects)
-	if running { // a stopped cache is opened without a limit
+	if s.Running {
 		fmt.Fprintf(table, "may hold\t%s\n", size(s.Budget))
 		fmt.Fprintf(table, "under way\t%s promised, %d objects being read\n", size(s.Promised), s.Pinned)
 	}
@@ -137,10 +144,17 @@ func (p printer) verified(v verified) error {
 }
 
 func (p printer) purged(purged control.Purged) error {
+	if purged == (control.Purged{}) {
+		return p.say(purged, "nothing held\n")
+	}
 	return p.say(purged, "purged %d objects, %s, and %d links\n", purged.Objects, size(purged.Bytes), purged.Links)
 }
 
+// changed tells that a digest was blocked or unblocked, or with "" neither.
 func (p printer) changed(done string, d digest.Digest) error {
+	if done == "" {
+		return p.say(map[string]digest.Digest{"not_blocked": d}, "%s was not blocked\n", d)
+	}
 	return p.say(map[string]digest.Digest{done: d}, "%s %s\n", done, d)
 }
 

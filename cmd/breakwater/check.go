@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"breakwater/config"
@@ -27,8 +32,9 @@ func checkCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with a configuration, and what the upstream really grants",
-		Long: `Check reads the configuration, then asks the upstream registry as a pull will,
-and says step by step what it saw and what to do. Nothing is written upstream.
+		Long: `Check reads the configuration, looks whether the cache's folder can be written by
+whoever runs it, then asks the upstream registry as a pull will, and says step by
+step what it saw and what to do. Nothing is written, here or upstream.
 
 Exit status: 0 all works (with warnings or without), 1 a step failed, 2 the
 configuration is wrong.`,
@@ -48,6 +54,7 @@ configuration is wrong.`,
 		}
 		report := doctor.NewReport(command.OutOrStdout())
 		reportConfiguration(report, from.file, c.Warnings)
+		reportFolder(report, c.Cache)
 		if err := checkUpstream(command.Context(), report, only(c.Upstreams), repositories); err != nil {
 			return failure{err}
 		}
@@ -87,6 +94,38 @@ func reportConfiguration(report *doctor.Report, file string, warnings config.Pro
 			step = fmt.Sprintf("line %d", w.Line)
 		}
 		report.Warn(step, w.Path+" "+w.Message, w.Fix)
+	}
+}
+
+// reportFolder says whether serve could use the cache's folder. It makes none, and
+// does not ask for the lock: an instance may be running there.
+func reportFolder(report *doctor.Report, c config.Cache) {
+	if c.Dir == "" {
+		return // a warning of the configuration says so
+	}
+	dir := c.Dir
+	info, err := os.Stat(dir)
+	for errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir) // where it would be made
+		info, err = os.Stat(dir)
+	}
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err == nil {
+		const writeAndSearch = 2 | 1 // access(2): W_OK, X_OK
+		err = syscall.Access(dir, writeAndSearch)
+	}
+	seen := fmt.Sprintf("%s cannot be used by user %d: %v", c.Dir, os.Getuid(), err)
+	switch {
+	case err == nil && dir == c.Dir:
+		report.OK("cache", fmt.Sprintf("%s can be written by user %d", dir, os.Getuid()))
+	case err == nil:
+		report.OK("cache", fmt.Sprintf("%s can be made by user %d", c.Dir, os.Getuid()))
+	case c.Default && errors.Is(err, fs.ErrPermission):
+		report.Warn("cache", seen+"; only manifests will be kept, in memory", "set cache.dir to a folder of Breakwater's own")
+	default:
+		report.Fail("cache", seen, fmt.Sprintf("make it a folder of this user's own (chown %d:%d %s), or name another", os.Getuid(), os.Getgid(), c.Dir))
 	}
 }
 

@@ -33,6 +33,9 @@ func TestCheck(t *testing.T) {
 		"no right":            {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
 		"no repository asked": {flags, 0, "--repository"},
 		"a wrong repository":  {append(flags, "--repository", "Team/App"), 2, `--repository "Team/App"`},
+		"a folder to make":    {append(flags, "--cache-dir", right+".d/cache"), 0, right + ".d/cache can be made by user"},
+		"a file as folder":    {append(flags, "--cache-dir", right), 1, right + " cannot be used by user"},
+		"a folder in a file":  {append(flags, "--cache-dir", right+"/cache"), 1, "/cache cannot be used by user"},
 		"a mistake":           {[]string{"check", "--upstream", "harbor.example.com"}, 2, "--upstream"},
 		"a mistake in a file": {[]string{"check", "--config", write(t, "c.yaml", "upstreams: {}\n")}, 2, "upstreams"},
 	} {

@@ -171,9 +171,10 @@ func (i *instance) announce() {
 	if account == "" {
 		account = "nobody (no username is set)"
 	}
-	registry := i.addresses("registry")
+	registry, kept := i.addresses("registry"), i.cache.Stats().Disk
 	i.log.Info(fmt.Sprintf("serving %s, as %s may pull there, to everybody on this machine, without credentials, at %v", i.origin.URL, account, registry),
-		zap.String("version", version), zap.String("upstream", i.origin.Name), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")))
+		zap.String("version", version), zap.String("upstream", i.origin.Name), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")),
+		zap.String("cache_dir", i.dir), zap.Int64("cache_budget", kept.Budget), zap.Int64("cache_bytes", kept.Bytes), zap.Int("cache_objects", kept.Objects))
 	if i.listening != nil {
 		i.listening(i)
 	}

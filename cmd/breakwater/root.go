@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"breakwater/config"
 
@@ -26,8 +27,9 @@ const (
 // run is the program; what it returns is its exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	// After the first signal the second one ends the program at once.
-	context.AfterFunc(ctx, stop)
+	// After the first signal another one ends the program at once, unless it is the same
+	// one twice, as some supervisors send it.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	defer stop()
 
 	root := &cobra.Command{

@@ -49,7 +49,7 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 		log:      log,
 		registry: registry,
 		cache:    cache,
-		dir:      c.Cache.Dir,
+		dir:      cache.Dir(),
 		upstream: client,
 		origin:   origin,
 		files:    files,
@@ -74,8 +74,9 @@ func openCache(ctx context.Context, c config.Cache, events blobcache.Events, log
 	}
 	cache, err := blobcache.Open(ctx, options)
 	if c.Default && errors.Is(err, fs.ErrPermission) {
-		log.Warn("cache.dir is not set, and the usual folder cannot be written: blobs are not kept; set cache.dir to a folder of Breakwater's own",
+		log.Warn("cache.dir is not set, and the usual folder cannot be written: only manifests are kept, in memory; set cache.dir to a folder of Breakwater's own",
 			zap.String("dir", c.Dir), zap.Error(err))
+		events.Failed("open")
 		options.Dir = ""
 		cache, err = blobcache.Open(ctx, options)
 	}

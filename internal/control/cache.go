@@ -27,7 +27,7 @@ type Cache interface {
 	// PurgeAll removes all content and forgets all tags and links. Blocks stay.
 	PurgeAll() (Purged, error)
 	// Block has a digest refused to everybody, at once and until Unblock, whether
-	// it is held or not.
+	// it is held or not. Unblock of one that is not blocked changes nothing.
 	Block(d digest.Digest) error
 	Unblock(d digest.Digest) error
 }
@@ -55,10 +55,10 @@ type Link struct {
 type Stat struct {
 	Bytes    int64 `json:"bytes"` // held on disk, in whole blocks
 	Objects  int   `json:"objects"`
-	Budget   int64 `json:"budget"`   // bytes that may be held now: max_size, or less where min_free asks for it
-	Free     int64 `json:"free"`     // bytes that the file system has left
-	Promised int64 `json:"promised"` // bytes of transfers under way
-	Pinned   int   `json:"pinned"`   // objects that are being read
+	Budget   int64 `json:"budget,omitempty"` // bytes that may be held now: max_size, or less where min_free asks for it; 0 of a stopped cache, which has no limit
+	Free     int64 `json:"free"`             // bytes that the file system has left
+	Promised int64 `json:"promised"`         // bytes of transfers under way
+	Pinned   int   `json:"pinned"`           // objects that are being read
 
 	Oldest time.Time `json:"oldest,omitzero"` // last use of what goes next; zero when nothing is held
 

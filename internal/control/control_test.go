@@ -11,6 +11,8 @@ import (
 	"breakwater/internal/control"
 
 	"github.com/opencontainers/go-digest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // TestEverythingTravels asks a cache by way of the socket, and itself, and
@@ -157,6 +159,28 @@ func TestOneVerificationAtATime(t *testing.T) {
 		if err.Error() != "another verification is running; wait until it is over" {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Whoever reads the instance's log sees that it was verified, also when whoever asked
+// has closed the window.
+func TestAVerificationIsInTheLog(t *testing.T) {
+	logged, lines := observer.New(zap.InfoLevel)
+	cache, dir := held(), t.TempDir()
+	server, err := control.Serve(dir, cache, zap.New(logged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(yield func(control.Result) error) error { return dial(t, dir).Verify(t.Context(), 9, yield) }
+	if err := verify(func(control.Result) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := server.Close(); err != nil { // waits for the walk
+		t.Error(err)
+	}
+	want := map[string]any{"rate": int64(9), "objects": int64(2), "wrong": int64(1)}
+	if got := lines.All(); len(got) != 1 || got[0].Message != "verified by an operator" || !reflect.DeepEqual(got[0].ContextMap(), want) {
+		t.Errorf("logged %v, want one line with %v", got, want)
 	}
 }
 

@@ -112,7 +112,18 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.verifying.Store(false)
-	writeLines(w, func(yield func(Result) error) error { return s.cache.Verify(r.Context(), rate, yield) })
+	writeLines(w, func(yield func(Result) error) error {
+		var objects, wrong int
+		err := s.cache.Verify(r.Context(), rate, func(found Result) error {
+			objects++
+			if found.Err != "" {
+				wrong++
+			}
+			return yield(found)
+		})
+		s.log.Info("verified by an operator", zap.Int64("rate", rate), zap.Int("objects", objects), zap.Int("wrong", wrong), zap.Error(err))
+		return err
+	})
 }
 
 // purge takes away exactly what was named.
