@@ -95,6 +95,25 @@ func (s *section) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteTo lets the kernel send the file (sendfile), where w can have that.
+func (s *section) WriteTo(w io.Writer) (int64, error) {
+	at, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, err
+	}
+	_, offset, size := s.Outer()
+	file := s.file.File()
+	if _, err := file.Seek(offset+at, io.SeekStart); err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, &io.LimitedReader{R: file, N: size - at})
+	if err == nil && n < size-at {
+		err = io.ErrUnexpectedEOF
+		s.file.Damaged(err)
+	}
+	return n, err
+}
+
 func (s *section) Close() error { return nil } // the file is closed by its opener
 
 // arriving is content that is being filled, or was until now.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"io"
+	"math"
 	"net/http"
 	"time"
 )
@@ -62,6 +64,32 @@ func (r *response) Write(p []byte) (int, error) {
 	r.bytes += int64(n)
 	r.err = err
 	return n, err
+}
+
+// pieceSize is how many bytes are sent within one patience when the kernel sends
+// them: a slow client that moves takes as long as it needs.
+const pieceSize = 4 << 20
+
+// ReadFrom implements [io.ReaderFrom], by which a file reaches sendfile.
+func (r *response) ReadFrom(src io.Reader) (int64, error) {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		limited = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	var sent int64
+	for limited.N > 0 {
+		r.patience()
+		piece := io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
+		n, err := io.Copy(r.ResponseWriter, &piece)
+		sent, limited.N, r.bytes = sent+n, limited.N-n, r.bytes+n
+		if r.err = err; err != nil || piece.N > 0 {
+			return sent, err
+		}
+	}
+	return sent, nil
 }
 
 // Unwrap lets [http.ResponseController] reach the connection.

@@ -63,7 +63,9 @@ func TestNoReportsWhereTheyAreOff(t *testing.T) {
 			b.pass(time.Hour)
 			b.pull("team-a/app", manifest)
 		}
-		if got := b.content(); len(got) != 0 {
+		b.pass(time.Second)
+		want := "HEAD /v2/team-a/app/manifests/" + manifest + " Bearer 200" // which leaves no pull behind
+		if got := b.content(); len(got) != 3 || got[0] != want || got[1] != want || got[2] != want {
 			t.Errorf("Harbor saw %v", got)
 		}
 	})
