@@ -6,7 +6,8 @@
 //     parse strictly, upgrades, and writes are refused here.
 //  2. By tag (tag.go): what it is now, from its record while that is fresh, else by
 //     one HEAD upstream for all who wait, else, while upstream is down, from the
-//     record as it was. A refusal is asked again before it is believed (denial.go).
+//     record as it was. A refusal (denial.go) is asked again before it is believed
+//     (confirm.go).
 //  3. By digest (manifest.go, blob.go): is there a link (link.go), that is, did
 //     upstream give this digest for this repository? Held content without one is
 //     asked for upstream first.
