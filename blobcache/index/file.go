@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -83,7 +84,7 @@ func (f *file) transact(writable bool, do func(*bbolt.Tx) error) error {
 		}
 		defer func() {
 			// After a commit, or one that failed, there is nothing to roll back.
-			if err := tx.Rollback(); err == nil || errors.Is(err, bbolt.ErrTxClosed) {
+			if err := tx.Rollback(); err == nil || errors.Is(err, bolterrors.ErrTxClosed) {
 				f.stuck = false
 			}
 		}()
@@ -142,7 +143,7 @@ func putAll(tx *bbolt.Tx, records []record) error {
 	for _, r := range records {
 		b := tx.Bucket([]byte{byte(r.bucket)})
 		if b == nil {
-			return fmt.Errorf("%w: %c", bbolt.ErrBucketNotFound, r.bucket)
+			return fmt.Errorf("%w: %c", bolterrors.ErrBucketNotFound, r.bucket)
 		}
 		var err error
 		if r.value == nil {
@@ -164,7 +165,7 @@ func deleteVoid(tx *bbolt.Tx, ids []uint32, most int) ([]uint32, error) {
 		for _, in := range []bucket{linksBucket, tagsBucket} {
 			b := tx.Bucket([]byte{byte(in)})
 			if b == nil {
-				return nil, fmt.Errorf("%w: %c", bbolt.ErrBucketNotFound, in)
+				return nil, fmt.Errorf("%w: %c", bolterrors.ErrBucketNotFound, in)
 			}
 			for _, k := range keysOf(b, id, most) {
 				if err := b.Delete(k); err != nil {
