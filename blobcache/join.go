@@ -166,11 +166,13 @@ type blamed struct {
 	digest digest.Digest
 }
 
-// SentWrong implements [fill.Blamed].
-func (b blamed) SentWrong() {
-	b.wrong.note(b.digest, b.Key())
-	if source, ok := b.Source.(fill.Blamed); ok {
-		source.SentWrong()
+// Judged implements [fill.Judged].
+func (b blamed) Judged(right bool) {
+	if !right {
+		b.wrong.note(b.digest, b.Key())
+	}
+	if source, ok := b.Source.(fill.Judged); ok {
+		source.Judged(right)
 	}
 }
 

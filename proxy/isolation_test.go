@@ -122,8 +122,14 @@ func TestAHostileRegistryBehindAProxyProvesNothing(t *testing.T) {
 			_, _ = rw.Write(body)
 		}
 	}))
+	// Neither before the content is held …
+	w.get(200, "HEAD /v2/hub-proxy/evil/blobs/"+layer.String())
+	w.refused(502, "UNAVAILABLE", "GET /v2/hub-proxy/evil/blobs/"+layer.String())
+	w.get(200, "HEAD /v2/hub-proxy/evil/manifests/1.0")
 	w.get(200, "GET /v2/team-a/app/manifests/"+secret.String())
 	w.get(200, "GET /v2/team-a/app/blobs/"+layer.String())
+	w.filled(layer.String())
+	// … nor after.
 	for _, request := range []string{
 		"GET /v2/hub-proxy/evil/manifests/1.0", "GET /v2/hub-proxy/evil/manifests/" + secret.String(),
 		"GET /v2/hub-proxy/evil/blobs/" + layer.String(), "HEAD /v2/hub-proxy/evil/blobs/" + layer.String(),

@@ -111,39 +111,46 @@ func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
 		return proof{asked: did}, p.noted(pr, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read, or of no use
-	link, err := p.linkOf(pr, request, resp, did)
-	if err == nil && !p.putLink(pr, epoch, link) {
+	link, shown, err := p.linkOf(pr, request, resp, did)
+	if shown && !p.putLink(pr, epoch, link) {
 		err = p.unavailable(0).Because(errRevoked)
 	}
 	return proof{did, link}, err
 }
 
-// linkOf reads what upstream's 2xx says of a pair, and holds it against what is held.
-func (p *Proxy) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (index.Link, error) {
-	link := index.Link{Size: resp.ContentLength}
-	if size, held := p.cache.Size(pr.digest); held && link.Size >= 0 && link.Size != size {
-		return link, p.badAnswer(request, resp, "%d bytes for content of %d", link.Size, size)
+// linkOf reads what upstream's 2xx says of a pair, and tells whether that shows the
+// pair to be there. The answer to a GET in place of a HEAD comes from a proxy-cache
+// project, which hands on what the registry behind it says: who names a digest has not
+// shown its content.
+func (p *Proxy) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (link index.Link, shown bool, err error) {
+	link = index.Link{Size: resp.ContentLength}
+	size, held := p.cache.Size(pr.digest)
+	if held && link.Size >= 0 && link.Size != size {
+		return link, false, p.badAnswer(request, resp, "%d bytes for content of %d", link.Size, size)
 	}
 	if pr.kind == index.Manifest {
 		mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 		if !ok {
-			return link, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+			return link, false, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 		}
 		link.MediaType = mediaType
+		size = max(size, maxManifest)
 	}
-	if did.method == http.MethodGet {
-		// Here a proxy-cache project hands on what its own upstream says. Who names a
-		// digest has not shown the content.
-		verifier := pr.digest.Verifier()
-		if _, err := io.Copy(verifier, resp.Body); err != nil {
-			return link, p.unavailable(0).Because(err)
-		}
-		if !verifier.Verified() {
-			p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
-			return link, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: pr.digest})
-		}
+	switch {
+	case did.method == http.MethodHead:
+		return link, true, nil
+	case pr.kind == index.Blob && !held:
+		return link, false, nil // dropped at its headers: they are an answer, and open nothing
 	}
-	return link, nil
+	verifier := pr.digest.Verifier()
+	if _, err := io.Copy(verifier, io.LimitReader(resp.Body, size+1)); err != nil {
+		return link, false, p.unavailable(0).Because(err)
+	}
+	if !verifier.Verified() {
+		p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
+		return link, false, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: pr.digest})
+	}
+	return link, true, nil
 }
 
 // provenResult is the word for metrics.

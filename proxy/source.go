@@ -56,7 +56,8 @@ func (s *source) Prove(ctx context.Context) error {
 	return err
 }
 
-// Fetch implements [fill.Source]. Upstream's 2xx for the very pair is what links it.
+// Fetch implements [fill.Source]. Upstream's 2xx for the very pair is what links it, or,
+// in a proxy-cache project, the content that follows.
 func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) {
 	var extra [][2]string
 	if offset > 0 || n >= 0 {
@@ -95,7 +96,9 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 	s.mu.Lock()
 	s.given = true
 	s.mu.Unlock()
-	s.putLink(s.pair, s.epoch, index.Link{Size: part.Size})
+	if s.Apart() == "" {
+		s.putLink(s.pair, s.epoch, index.Link{Size: part.Size})
+	}
 	return part, nil
 }
 
@@ -142,8 +145,16 @@ func (s *source) gave() bool {
 	return s.given
 }
 
-// SentWrong implements [fill.Blamed].
-func (s *source) SentWrong() { s.Events.DigestMismatch(s.Upstream.Name(), s.request().Kind.String()) }
+// Judged implements [fill.Judged]. What a proxy-cache project hands on is linked once
+// it was found to be right.
+func (s *source) Judged(right bool) {
+	switch {
+	case !right:
+		s.Events.DigestMismatch(s.Upstream.Name(), s.request().Kind.String())
+	case s.Apart() != "":
+		s.putLink(s.pair, s.epoch, index.Link{Size: -1})
+	}
+}
 
 func (s *source) first() asked {
 	s.mu.Lock()

@@ -163,6 +163,7 @@ func (f *Fill) conclude(err error) {
 	refused := err != nil && f.sources.none()
 	switch {
 	case err == nil:
+		f.sources.judge(true)
 		result = f.store()
 	case disk:
 		f.giveUp(storage.Err, storage.spare)
@@ -172,7 +173,7 @@ func (f *Fill) conclude(err error) {
 	case wrong:
 		result = ResultMismatch
 		f.options.Log.Warn("upstream sent wrong bytes for a blob", zap.Stringer("digest", f.options.Digest))
-		f.sources.blame()
+		f.sources.judge(false)
 	case refused:
 		result = ResultRefused // its readers tell why
 	default:

@@ -22,9 +22,9 @@ type Source interface {
 	Fetch(ctx context.Context, offset, n int64) (Part, error)
 }
 
-// Blamed is a [Source] that wants to hear that bytes came from it for a blob that was
-// then found to be wrong.
-type Blamed interface{ SentWrong() }
+// Judged is a [Source] that wants to hear whether the blob for which bytes came from it
+// was found to be right.
+type Judged interface{ Judged(right bool) }
 
 // Part is a blob's bytes on their way.
 type Part struct {

@@ -85,14 +85,14 @@ func (s *sources) refuse(o *origin, err error) {
 	close(o.refused)
 }
 
-// blame tells those whose bytes are in a blob that is wrong.
-func (s *sources) blame() {
+// judge tells those whose bytes are in a blob whether it is right.
+func (s *sources) judge(right bool) {
 	s.mu.Lock()
 	turns := slices.Clone(s.turns)
 	s.mu.Unlock()
 	for _, o := range turns {
-		if blamed, ok := o.Source.(Blamed); ok && o.gave.Load() {
-			blamed.SentWrong()
+		if judged, ok := o.Source.(Judged); ok && o.gave.Load() {
+			judged.Judged(right)
 		}
 	}
 }

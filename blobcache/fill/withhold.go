@@ -76,7 +76,7 @@ func (w *withheld) fill() {
 		want := w.stream.want
 		if err == io.EOF && digest.NewDigest(want.Algorithm(), w.hash) != want {
 			err = &MismatchError{Want: want}
-			w.stream.sources.blame()
+			w.stream.sources.judge(false)
 		}
 		w.err = err
 	}
