@@ -52,16 +52,14 @@ func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
 		return false
 	}
 	p.granted(pr.repo)
-	switch {
-	case known && before.Suspended:
+	if known && before.Suspended {
 		p.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
-	case !known && pr.kind == index.Manifest:
-		p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, pr) })
 	}
 	return true
 }
 
-// newlyLinked is for a manifest that another repository brought.
+// newlyLinked is for a manifest that is held, and that a repository did not have until
+// now.
 func (p *Proxy) newlyLinked(ctx context.Context, pr pair) {
 	if body, held := p.cache.Document(ctx, pr.digest); held {
 		p.became(pr.repo, body)
@@ -89,6 +87,9 @@ func (p *Proxy) prove(ctx context.Context, pr pair) (proof, error) {
 		return proof{}, no
 	}
 	found, err := p.proofs.Do(ctx, pr, func(ctx context.Context) (proof, error) {
+		if link, ok := p.linked(pr); ok {
+			return proof{link: link}, nil // another flight has just landed
+		}
 		limited, cancel := budgeted(ctx)
 		defer cancel()
 		return p.proveNow(limited, pr)
@@ -114,6 +115,9 @@ func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
 	link, shown, err := p.linkOf(pr, request, resp, did)
 	if shown && !p.putLink(pr, epoch, link) {
 		err = p.unavailable(0).Because(errRevoked)
+	}
+	if shown && err == nil && pr.kind == index.Manifest {
+		p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, pr) })
 	}
 	return proof{did, link}, err
 }

@@ -159,9 +159,16 @@ func (p *Proxy) fetchNow(ctx context.Context, named pair) (fetched, error) {
 	if err != nil {
 		return fetched{asked: did}, err
 	}
-	p.cache.Keep(body.digest, body.bytes)
-	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: time.Now()})
+	p.keep(named, epoch, body, time.Now())
 	return fetched{did, body}, nil
+}
+
+// keep links a manifest and then holds it: in the other order others would find it
+// held without a link for a moment, and ask for one.
+func (p *Proxy) keep(named pair, epoch index.Epoch, body manifest, now time.Time) {
+	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: now})
+	p.cache.Keep(named.digest, body.bytes)
+	p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, named) })
 }
 
 // readManifest reads and verifies a manifest. A proxy-cache project promises no

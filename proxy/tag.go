@@ -226,8 +226,7 @@ func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (inde
 			return index.Tag{}, did, err
 		}
 		now.Digest, now.Size = body.digest, int64(len(body.bytes))
-		p.cache.Keep(body.digest, body.bytes)
-		p.putLink(pair{key.repo, index.Manifest, body.digest}, epoch, index.Link{MediaType: mediaType, Size: now.Size, Reported: now.Checked})
+		p.keep(pair{key.repo, index.Manifest, body.digest}, epoch, body, now.Checked)
 	} else if now.Digest, ok = registry.ParseDigest(promised); !ok {
 		return index.Tag{}, did, p.badAnswer(request, resp, "%.80q as a digest", promised)
 	}
