@@ -78,43 +78,75 @@ type sent struct {
 // smallManifest is the size in bytes up to which nobody waits for memory.
 const smallManifest = 64 << 10
 
-// share accounts for a manifest until done is called.
+// share accounts for a manifest until done is called. Whoever gives up waiting for
+// memory takes nobody along.
 func (p *Proxy) share(ctx context.Context, d digest.Digest, size int64) (done func(), err error) {
 	if size <= smallManifest {
 		return func() {}, nil
 	}
-	p.sending.mu.Lock()
-	s, ok := p.sending.held[d]
-	if !ok {
-		s = &sent{ready: make(chan struct{})}
-		p.sending.held[d] = s
-	}
-	s.clients++
-	p.sending.mu.Unlock()
-	if !ok {
-		s.err = p.acquire(ctx, size)
-		close(s.ready)
-	}
-	done = func() {
-		p.sending.mu.Lock()
-		defer p.sending.mu.Unlock()
-		if s.clients--; s.clients == 0 {
-			delete(p.sending.held, d)
-			if s.err == nil {
+	for {
+		s, first := p.sending.join(d)
+		if first {
+			s.err = p.acquire(ctx, size)
+			if s.err != nil {
+				p.sending.forget(d, s)
+			}
+			close(s.ready)
+		}
+		select {
+		case <-s.ready:
+			err = s.err
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		done = func() {
+			if p.sending.leave(d, s) {
 				p.documents.Release(size)
 			}
 		}
-	}
-	select {
-	case <-s.ready:
-		err = s.err
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+		if err == nil {
+			return done, nil
+		}
 		done()
+		if first || ctx.Err() != nil {
+			return nil, err
+		}
 	}
-	return done, err
+}
+
+// join returns the account of d, and whether the caller is the first to have it.
+func (s *sending) join(d digest.Digest) (account *sent, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	account, ok := s.held[d]
+	if !ok {
+		account = &sent{ready: make(chan struct{})}
+		s.held[d] = account
+	}
+	account.clients++
+	return account, !ok
+}
+
+// leave tells whether the memory is to be given back.
+func (s *sending) leave(d digest.Digest, account *sent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if account.clients--; account.clients > 0 {
+		return false
+	}
+	if s.held[d] == account {
+		delete(s.held, d)
+	}
+	return account.err == nil
+}
+
+// forget lets the next one try anew.
+func (s *sending) forget(d digest.Digest, account *sent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[d] == account {
+		delete(s.held, d)
+	}
 }
 
 // holdMemory accounts for a document until its client has it.
