@@ -4,8 +4,9 @@
 // The way through it is forward only. [Load] reads a YAML file (or [FromFlags]
 // what stood on the command line), the strict decoder lays it over [Default], the
 // rules of validate.go, cache.go, upstream.go and freshness.go look at every value,
-// and files.go at the files and variables that they name. Whatever is wrong comes
-// back at once as [Problems]: one line each, with its place, its YAML path and the fix.
+// those of modes.go, issuer.go and allow.go at who may pull on a listener, and
+// files.go at the files and variables that they name. Whatever is wrong comes back at
+// once as [Problems]: one line each, with its place, its YAML path and the fix.
 //
 // A [Config] is values only. It holds no password, just where the password is
 // to be found ([Upstream.Credentials] reads it anew each time), so that it may
@@ -74,11 +75,6 @@ type Upstream struct {
 	passwordAt string // what an operator calls the source of the password, for errors
 }
 
-// Listener is one address on which the registry is served.
-type Listener struct {
-	Address Address `yaml:"address"` // loopback only
-}
-
 // Admin is the address of metrics and health.
 type Admin struct {
 	Address Address `yaml:"address"` // "" = not served
@@ -94,23 +90,29 @@ type Log struct {
 // looks at nothing, so it has no Cache.Dir either: Load, Parse and FromFlags find
 // one.
 func Default() Config {
+	usual := DefaultListener()
+	usual.Address = "127.0.0.1:5000"
+	usual.complete()
 	return Config{
 		Cache: Cache{
 			MaxSize: 10 * GiB, MinFree: Reserve{Percent: 10}, Memory: 64 * MiB, LockWait: Duration{10 * time.Second},
 		},
-		Listeners:     []Listener{{Address: "127.0.0.1:5000"}},
+		Listeners:     []Listener{usual},
 		Admin:         Admin{Address: "127.0.0.1:9090"},
 		Log:           Log{Level: "info"},
 		ShutdownGrace: Duration{30 * time.Second},
 	}
 }
 
-// Files names the secret and certificate files of all upstreams, sorted, each
-// once: those to hand to [Watch].
+// Files names the secret, certificate and key files of all upstreams and listeners,
+// sorted, each once: those to hand to [Watch].
 func (c Config) Files() []string {
 	var files []string
 	for _, u := range c.Upstreams {
 		files = append(files, u.PasswordFile, u.CAFile, u.CertFile, u.KeyFile)
+	}
+	for _, l := range c.Listeners {
+		files = append(files, l.Files()...)
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
 	slices.Sort(files)

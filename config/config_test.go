@@ -3,10 +3,13 @@ package config_test
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"breakwater/config"
+
+	"gopkg.in/yaml.v3"
 )
 
 const minimal = "upstreams: {harbor: {url: https://harbor.example.com}}\n"
@@ -34,8 +37,24 @@ upstreams:
     projects: {hub-proxy: {proxy_cache: true}, quay_proxy: {proxy_cache: true, tag_ttl: 0s}, team-a: {complete: true}}
 listeners:
   - {address: "localhost:5000"}
-  - {address: "[::1]:0"}
-  - {address: "127.0.0.1:0"}
+  - {address: "[::1]:0", anonymous: {}, allow: [{pull: ["team-a/**"]}], hide: true}
+  - {address: ":5001", anonymous: {networks: *networks}, limits: {connections: 1, address_pulls: 2, subject_pulls: 1000000}}
+  - address: ":5002"
+    tls: &tls {cert_file: /secrets/cert.pem, key_file: /secrets/key.pem}
+    password: {htpasswd_file: /secrets/htpasswd}
+    allow: &rules [{subjects: [alice, "ci-*"], groups: [platform], pull: ["team-a/**", team-b/app]}, {subjects: ["carol*"], pull: ["**"]}]
+  - address: ":5003"
+    tls: *tls
+    token: {issuer: "https://issuer.example.com/A/", audience: breakwater, ca_file: /secrets/ca.pem, bearer_token_file: /secrets/token}
+    allow: *rules
+  - address: ":5004"
+    tls: *tls
+    token:
+      - {issuer: "http://127.0.0.1:8080", audience: breakwater, prefix: "ci:", subject_claim: email, groups_claim: roles}
+      - {issuer: "http://issuer.example.com", audience: breakwater, prefix: "dev:", jwks_file: /secrets/jwks.json}
+    allow: *rules
+  - {address: ":5005", tls: *tls, mtls: {ca_file: /secrets/clients.pem}, allow: *rules}
+  - {address: ":5006", tls: *tls, harbor: {}}
 admin: {address: ""}
 log: {level: debug}
 shutdown_grace: 1m30s
@@ -104,9 +123,8 @@ func TestEveryValueIsRead(t *testing.T) {
 		"username":  {u.Username, "robot$breakwater"},
 		"token_url": {u.TokenURL.Path, "/service/token"},
 		"realms":    {fmt.Sprint(u.Realms), "[https://auth.example.com]"},
-		"files":     {plain(fmt.Sprint(c.Files())), "[/secrets/ca.pem /secrets/cert.pem /secrets/key.pem /secrets/password]"},
+		"files":     {plain(fmt.Sprint(c.Files())), "[/secrets/ca.pem /secrets/cert.pem /secrets/clients.pem /secrets/htpasswd /secrets/jwks.json /secrets/key.pem /secrets/password]"},
 		"redirects": {fmt.Sprint(u.Redirects), "[10.0.0.0/8 fd00::/8]"},
-		"listeners": {fmt.Sprint(c.Listeners), "[{localhost:5000} {[::1]:0} {127.0.0.1:0}]"},
 		"admin":     {c.Admin.Address, config.Address("")},
 		"level":     {c.Log.Level, "debug"},
 		"grace":     {c.ShutdownGrace.Duration, 90 * time.Second},
@@ -116,9 +134,44 @@ func TestEveryValueIsRead(t *testing.T) {
 			t.Errorf("%s = %v, want %v", what, pair[0], pair[1])
 		}
 	}
+	for i, want := range []string{
+		"{address: localhost:5000, anonymous: {networks: [127.0.0.0/8, '::1/128']}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: '[::1]:0', anonymous: {networks: [127.0.0.0/8, '::1/128']}, allow: [{pull: [team-a/**]}], hide: true, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5001', anonymous: {networks: [10.0.0.0/8, 'fd00::/8']}, limits: {connections: 1, address_pulls: 2, subject_pulls: 1000000}}",
+		"{address: ':5002', tls: TLS, password: {htpasswd_file: /secrets/htpasswd}, allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5003', tls: TLS, token: [{issuer: 'https://issuer.example.com/A/', audience: breakwater, ca_file: /secrets/ca.pem, bearer_token_file: /secrets/token, subject_claim: sub, groups_claim: groups}], allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5004', tls: TLS, token: [{issuer: 'http://127.0.0.1:8080', audience: breakwater, prefix: 'ci:', subject_claim: email, groups_claim: roles}, {issuer: 'http://issuer.example.com', audience: breakwater, jwks_file: /secrets/jwks.json, prefix: 'dev:', subject_claim: sub, groups_claim: groups}], allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5005', tls: TLS, mtls: {ca_file: /secrets/clients.pem}, allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5006', tls: TLS, harbor: {}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+	} {
+		want = strings.NewReplacer("TLS", "{cert_file: /secrets/cert.pem, key_file: /secrets/key.pem}",
+			"RULES", "[{subjects: [alice, ci-*], groups: [platform], pull: [team-a/**, team-b/app]}, {subjects: [carol*], pull: ['**']}]").Replace(want)
+		if got := plain(asYAML(t, c.Listeners[i])); got != block(t, want) {
+			t.Errorf("listeners[%d] is\n%swant\n%s", i, got, block(t, want))
+		}
+	}
 	if !u.Redirects[0].Contains(u.Redirects[0].Addr().Next()) {
 		t.Error("a network must work as a prefix")
 	}
+}
+
+// block is a YAML text as asYAML would write it.
+func block(t *testing.T, flow string) string {
+	t.Helper()
+	var tree yaml.Node
+	if err := yaml.Unmarshal([]byte(flow), &tree); err != nil {
+		t.Fatal(err)
+	}
+	var value any = unstyled(&tree)
+	return asYAML(t, value)
+}
+
+func unstyled(n *yaml.Node) *yaml.Node {
+	n.Style = 0
+	for _, child := range n.Content {
+		unstyled(child)
+	}
+	return n
 }
 
 func TestSizes(t *testing.T) {

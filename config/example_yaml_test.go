@@ -34,10 +34,12 @@ func TestTheExampleLoads(t *testing.T) {
 	whole := regexp.MustCompile(`(?m)^    # (\w+: )`).ReplaceAllString(string(data), "    $1")
 	whole = regexp.MustCompile(`(?m)^    # ( +\S+: )`).ReplaceAllString(whole, "    $1")
 	whole = regexp.MustCompile(`(?m)^    # (projects:)`).ReplaceAllString(whole, "    $1")
+	whole = regexp.MustCompile(`(?m)^  # (- |  )`).ReplaceAllString(whole, "  $1")
 	whole = regexp.MustCompile(`(?m)^    password_env:`).ReplaceAllString(whole, "    # password_env:")
 	whole = strings.NewReplacer(
 		"/run/secrets/harbor", "/secrets", "/run/tls/ca.crt", "/secrets/ca.pem",
-		"/run/tls/tls.crt", "/secrets/cert.pem", "/run/tls/tls.key", "/secrets/key.pem",
+		"/run/tls/clients.crt", "/secrets/ca.pem", "/run/kube/ca.crt", "/secrets/ca.pem", "/run/kube/token", "/secrets/token",
+		"/etc/breakwater/htpasswd", "/secrets/htpasswd", "/run/tls/tls.crt", "/secrets/cert.pem", "/run/tls/tls.key", "/secrets/key.pem",
 	).Replace(whole)
 	path, _ := written(t, "example.yaml", whole)
 	c, err = config.Load(path)
@@ -47,6 +49,26 @@ func TestTheExampleLoads(t *testing.T) {
 	u := c.Upstreams["harbor"]
 	if u.TokenURL.URL == nil || u.Realms == nil || u.CAFile == "" || u.CertFile == "" || u.KeyFile == "" || u.Redirects == nil {
 		t.Errorf("a line of the example was not taken in: %+v", u)
+	}
+	var modes []string
+	for _, l := range c.Listeners {
+		for mode, written := range map[string]bool{
+			"anonymous": l.Anonymous != nil, "password": l.Password != nil, "token": l.Token != nil, "mtls": l.MTLS != nil, "harbor": l.Harbor != nil,
+		} {
+			if written {
+				modes = append(modes, mode)
+			}
+		}
+		if !reflect.DeepEqual(l.Limits, config.DefaultListener().Limits) || l.Hide {
+			t.Errorf("what the example calls the default of %s is not: %+v", l.Address, l)
+		}
+	}
+	if want := []string{"anonymous", "anonymous", "password", "token", "mtls", "harbor"}; !reflect.DeepEqual(modes, want) {
+		t.Errorf("the example's listeners have modes %q, want %q", modes, want)
+	}
+	issuer := c.Listeners[3].Token[0]
+	if got := []string{issuer.Prefix, issuer.SubjectClaim, issuer.GroupsClaim}; !reflect.DeepEqual(got, []string{"", "sub", "groups"}) {
+		t.Errorf("what the example calls an issuer's defaults are %q", got)
 	}
 	if got, want := u.Project("hub-proxy"), (config.Project{ProxyCache: true, Complete: true, TagTTL: config.Duration{Duration: 15 * time.Minute}}); got != want {
 		t.Errorf("the example's project is %+v, want %+v", got, want)

@@ -19,6 +19,9 @@ func (c Config) validateFiles(r *report) {
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
 		c.Upstreams[name].validateFiles(r, join("upstreams", name))
 	}
+	for i, l := range c.Listeners {
+		l.validateFiles(r, fmt.Sprintf("listeners[%d]", i))
+	}
 	for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		validateProxy(r, variable)
 	}
@@ -48,12 +51,43 @@ func (u Upstream) validateFiles(r *report, at string) {
 	case u.PasswordEnv != "":
 		u.validateSecret(r, at+".password_env")
 	}
-	if u.CAFile != "" && !r.reported[at+".ca_file"] {
-		r.wrong(at+".ca_file", authorities(u.CAFile))
+	validateFile(r, at+".ca_file", u.CAFile, authorities)
+	validateKeyPair(r, at, u.CertFile, u.KeyFile)
+}
+
+func (l Listener) validateFiles(r *report, at string) {
+	if l.TLS != nil {
+		validateKeyPair(r, at+".tls", l.TLS.CertFile, l.TLS.KeyFile)
 	}
-	if u.CertFile != "" && u.KeyFile != "" {
-		u.validateKeyPair(r, at+".cert_file", at+".key_file")
+	if l.Password != nil {
+		validateFile(r, at+".password.htpasswd_file", l.Password.HtpasswdFile, readable)
 	}
+	if l.MTLS != nil {
+		validateFile(r, at+".mtls.ca_file", l.MTLS.CAFile, authorities)
+	}
+	for i, issuer := range l.Token {
+		at := issuerAt(r, at+".token", i)
+		validateFile(r, at+".ca_file", issuer.CAFile, authorities)
+		validateFile(r, at+".jwks_file", issuer.JWKSFile, readable)
+		validateFile(r, at+".bearer_token_file", issuer.BearerTokenFile, func(file string) *mistake {
+			_, m := bearerToken(file)
+			return m
+		})
+	}
+}
+
+// validateFile reports what is wrong with a file, if one is named, and was not found
+// to be no name of a file.
+func validateFile(r *report, path, file string, wrong func(file string) *mistake) {
+	if file != "" && !r.reported[path] {
+		r.wrong(path, wrong(file))
+	}
+}
+
+// readable is for files whose content is looked at by who uses them.
+func readable(path string) *mistake {
+	_, m := regularFile(path, maxDocument)
+	return m
 }
 
 func (u Upstream) validateSecret(r *report, path string) {
@@ -88,18 +122,20 @@ func authorities(path string) *mistake {
 	}
 }
 
-func (u Upstream) validateKeyPair(r *report, certAt, keyAt string) {
-	if r.reported[certAt] || r.reported[keyAt] {
+// validateKeyPair looks at the cert_file and key_file of the section at the path at.
+func validateKeyPair(r *report, at, certFile, keyFile string) {
+	certAt, keyAt := at+".cert_file", at+".key_file"
+	if certFile == "" || keyFile == "" || r.reported[certAt] || r.reported[keyAt] {
 		return
 	}
-	certificate, m := regularFile(u.CertFile, maxDocument)
+	certificate, m := regularFile(certFile, maxDocument)
 	r.wrong(certAt, m)
-	key, m := regularFile(u.KeyFile, maxDocument)
+	key, m := regularFile(keyFile, maxDocument)
 	r.wrong(keyAt, m)
 	if r.reported[certAt] || r.reported[keyAt] {
 		return
 	}
 	if _, err := tls.X509KeyPair(certificate, key); err != nil {
-		r.problem(certAt, fmt.Sprintf("%s and %s are no pair: %v", u.CertFile, u.KeyFile, err), "give a certificate and its unencrypted private key, both in PEM form")
+		r.problem(certAt, fmt.Sprintf("%s and %s are no pair: %v", certFile, keyFile, err), "give a certificate and its unencrypted private key, both in PEM form")
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,10 +14,11 @@ const (
 )
 
 // flagUpstream is what the one upstream of the command line is called in logs
-// and metrics.
+// and metrics; networksPath is where its listener has the networks.
 const (
 	flagUpstream = "harbor"
 	upstreamPath = "upstreams." + flagUpstream
+	networksPath = "listeners[0].anonymous.networks"
 )
 
 // Flags is what can be said on the command line in place of a file, as text.
@@ -30,15 +32,18 @@ type Flags struct {
 	CacheDir     string // "" = breakwater in the user's cache folder
 	MaxSize      string
 	ProxyCache   []string // Harbor's proxy-cache projects
+	Anonymous    []string // networks whose clients may pull without credentials; nil = this machine, on a loopback address
 }
 
 // flagPaths is what an operator of the command line calls the YAML paths.
 var flagPaths = map[string]string{
+	upstreamPath:                    "--upstream",
 	upstreamPath + ".url":           "--upstream",
 	upstreamPath + ".username":      "--username",
 	upstreamPath + ".password_file": "--password-file",
 	upstreamPath + ".password_env":  passwordVariable,
 	"listeners[0].address":          "--listen",
+	networksPath:                    "--anonymous",
 	"admin.address":                 "--admin-listen",
 	"cache.dir":                     "--cache-dir",
 	"cache.max_size":                "--max-size",
@@ -55,6 +60,10 @@ func (f *Flags) Declare(on interface {
 	on.StringVar(&f.Username, "username", "", "account there, best a robot (default: $"+usernameVariable+")")
 	on.StringVar(&f.PasswordFile, "password-file", "", "file with the account's password (default: the password is in $"+passwordVariable+")")
 	on.StringVar(&f.Listen, "listen", string(usual.Listeners[0].Address), "address on which the registry is served")
+	on.Func("anonymous", "`NETWORK` whose clients may pull without credentials, such as 10.0.0.0/8; needed where --listen can be reached from other machines; may be repeated", func(network string) error {
+		f.Anonymous = append(f.Anonymous, network)
+		return nil
+	})
 	on.StringVar(&f.AdminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
 	on.Func("proxy-cache", "`PROJECT` in Harbor that is a proxy cache: what its source no longer has is still served; may be repeated", func(name string) error {
 		f.ProxyCache = append(f.ProxyCache, name)
@@ -88,7 +97,7 @@ func FromFlags(f Flags) (Config, error) {
 		u.Projects[name] = Project{ProxyCache: true, TagTTL: Duration{notWritten}}
 	}
 	c.Upstreams = map[string]Upstream{flagUpstream: u}
-	r.wrong("listeners[0].address", c.Listeners[0].Address.parse(f.Listen))
+	c.Listeners = []Listener{f.listener(r)}
 	r.wrong("admin.address", c.Admin.Address.parse(f.AdminListen))
 	c.Cache.Dir = rooted(f.CacheDir)
 	r.wrong("cache.max_size", c.Cache.MaxSize.parse(f.MaxSize))
@@ -97,6 +106,23 @@ func FromFlags(f Flags) (Config, error) {
 	c.validate(r)
 	c.validateFiles(r)
 	return r.result(c)
+}
+
+// listener is the one of the command line.
+func (f Flags) listener(r *report) Listener {
+	l := DefaultListener()
+	r.wrong("listeners[0].address", l.Address.parse(f.Listen))
+	for i, text := range f.Anonymous {
+		if l.Anonymous == nil {
+			l.Anonymous = &Anonymous{}
+		}
+		path := fmt.Sprintf("%s[%d]", networksPath, i)
+		r.flags[path] = "--anonymous " + shown(text)
+		var network Network
+		r.wrong(path, network.parse(text))
+		l.Anonymous.Networks = append(l.Anonymous.Networks, network)
+	}
+	return l
 }
 
 // rooted makes a path of the command line absolute. Where the working directory

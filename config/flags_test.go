@@ -37,7 +37,7 @@ func TestFlagsSayWhatAFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := fromFlags(t, "--upstream", "https://harbor.example.com", "--username", "robot$breakwater", "--password-file", "password",
-		"--listen", "127.0.0.1:5555", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB", "--proxy-cache", "hub", "--proxy-cache", "quay-proxy")
+		"--listen", ":5555", "--anonymous", "10.42.0.0/16", "--anonymous", "127.0.0.0/8", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB", "--proxy-cache", "hub", "--proxy-cache", "quay-proxy")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestFlagsSayWhatAFileSays(t *testing.T) {
 cache: {dir: `+folder+`/cache, max_size: 1GiB}
 upstreams:
   harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password, projects: {hub: {proxy_cache: true}, quay-proxy: {proxy_cache: true}}}
-listeners: [{address: 127.0.0.1:5555}]
+listeners: [{address: ':5555', anonymous: {networks: [10.42.0.0/16, 127.0.0.0/8]}}]
 admin: {address: ""}
 `))
 	if err != nil {
@@ -121,6 +121,12 @@ func TestErrorsNameTheFlag(t *testing.T) {
 			`--max-size: "1G" is not a size; write a whole number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 60GiB`}},
 		{[]string{url, "--admin-listen", "127.0.0.1:5000"}, "", []string{"--admin-listen: 127.0.0.1:5000 is taken by --listen; choose another port, such as 9090"}},
 		{[]string{url, "--max-size", "1MiB"}, "", []string{"--max-size: 1MiB is too small to hold an image; write at least 64MiB"}},
+		{[]string{url, "--listen", ":5000", "--username", "robot$a"}, hidden, []string{
+			"--listen: :5000 can be reached from other machines, and nothing says who may pull with the account of --upstream; add --anonymous 10.0.0.0/8, or wherever your clients are; or in a file given with --config these three lines to the listener (or one of password, token, mtls, harbor):",
+			"    anonymous:", "      networks:", "        - 10.0.0.0/8   # where your clients are"}},
+		{[]string{url, "--listen", ":5000", "--anonymous", "10.0.0.1/8", "--anonymous", "hosts"}, "", []string{
+			`--anonymous "10.0.0.1/8": "10.0.0.1/8" has bits beyond its length; write 10.0.0.0/8`,
+			`--anonymous "hosts": "hosts" is not a network; write an address and a length, such as 10.0.0.0/8 or fd00::/8`}},
 		{[]string{url, "--proxy-cache", "hub", "--proxy-cache", "Hub Proxy", "--proxy-cache", "hub/library"}, "", []string{
 			`--proxy-cache "Hub Proxy": is not the name of a project; write it as Harbor does, such as hub-proxy`,
 			`--proxy-cache "hub/library": is a repository, and only whole projects are known apart; write hub`}},
@@ -137,7 +143,7 @@ func TestErrorsNameTheFlag(t *testing.T) {
 func TestWarningsOfFlags(t *testing.T) {
 	noEnvironment(t)
 	t.Setenv("BREAKWATER_PASSWORD", hidden)
-	c, err := fromFlags(t, "--upstream", "http://harbor.example.com", "--username", "jane")
+	c, err := fromFlags(t, "--upstream", "http://harbor.example.com", "--username", "jane", "--listen", ":5000", "--anonymous", "0.0.0.0/0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +151,7 @@ func TestWarningsOfFlags(t *testing.T) {
 	for _, warning := range c.Warnings {
 		paths = append(paths, warning.Path)
 	}
-	if want := []string{"--upstream", "--username"}; !reflect.DeepEqual(paths, want) {
+	if want := []string{`--anonymous "0.0.0.0/0"`, "--upstream", "--username"}; !reflect.DeepEqual(paths, want) {
 		t.Errorf("warnings at %q, want %q", paths, want)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxDocument bounds the configuration file and each certificate file, in
-// bytes. A configuration of a thousand routes has a tenth of it.
+// maxDocument bounds the configuration file and each file of certificates, keys or
+// users, in bytes. A configuration of a thousand routes has a tenth of it.
 const maxDocument = 1 << 20
 
 // Load reads the file at path as [Parse] does, and then looks at the files and
@@ -140,6 +140,13 @@ func (c *Config) complete(r *report) {
 	if len(c.Listeners) == 0 {
 		c.Listeners = Default().Listeners
 	}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		l.complete()
+		for j := range l.Token {
+			l.Token[j].bearerAt = issuerAt(r, fmt.Sprintf("listeners[%d].token", i), j) + ".bearer_token_file"
+		}
+	}
 	c.Cache.complete(r)
 	for name, u := range c.Upstreams {
 		u.Name = name
@@ -151,6 +158,16 @@ func (c *Config) complete(r *report) {
 		u.passwordAt = r.name(join("upstreams", name, source))
 		c.Upstreams[name] = u
 	}
+}
+
+// ReadFile returns what a file that a [Listener] names holds now: a regular file of
+// at most 1 MiB. The error says how to mend it.
+func ReadFile(path string) ([]byte, error) {
+	data, m := regularFile(path, maxDocument)
+	if m != nil {
+		return nil, errors.New(m.message + "; " + m.fix)
+	}
+	return data, nil
 }
 
 func readDocument(path string) ([]byte, *mistake) {

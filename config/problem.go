@@ -18,7 +18,7 @@ type Problem struct {
 }
 
 // Error is one line: `config.yaml:7: upstreams.harbor.usrname: unknown key; did
-// you mean "username"?`.
+// you mean "username"?`. Only where lines are to be added do they follow, to be pasted.
 func (p Problem) Error() string {
 	place := p.File
 	if p.File != "" && p.Line > 0 {
@@ -56,9 +56,10 @@ type mistake struct{ message, fix string }
 // report collects problems by YAML path, and knows what an operator calls that
 // path and on which line it stands.
 type report struct {
-	file  string
-	lines map[string]int    // YAML path → line
-	flags map[string]string // YAML path → flag or variable; nil for a file
+	file    string
+	lines   map[string]int    // YAML path → line
+	columns map[string]int    // YAML path of a list's entry → column of its keys, where each has a line
+	flags   map[string]string // YAML path → flag or variable; nil for a file
 
 	reported map[string]bool // YAML paths that have a problem
 	problems Problems
@@ -66,7 +67,7 @@ type report struct {
 }
 
 func newReport(file string, flags map[string]string) *report {
-	return &report{file: file, flags: flags, lines: map[string]int{}, reported: map[string]bool{}}
+	return &report{file: file, flags: flags, lines: map[string]int{}, columns: map[string]int{}, reported: map[string]bool{}}
 }
 
 // problem adds one problem. The first one of a path hides its followers: a
@@ -134,6 +135,15 @@ func (r *report) line(path string) int {
 		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
 	return r.lines[document] // a key of the top level that is missing
+}
+
+// indent is how far the keys of the entry at path stand from the margin.
+func (r *report) indent(path string) int {
+	const usual, most = 4, 40
+	if column, ok := r.columns[path]; ok && column <= most {
+		return column - 1
+	}
+	return usual
 }
 
 // result is the configuration if nothing is wrong with it.

@@ -61,6 +61,22 @@ upstreams:
 		}
 		printed = append(printed, err.Error())
 	}
+	for _, line := range []string{
+		"password: hunter2", "password: [hunter2]", "password: {htpasswd_file: hunter2}", "password: {htpasswd_file: alice:hunter2}", "password: !hunter2 {}",
+		"token: hunter2", "token: [hunter2]", "token: {bearer_token_file: hunter2}", "token: {jwks_file: '{hunter2}'}",
+		"token: {issuer: 'https://a:hunter2@issuer.example.com'}", "token: {issuer: 'https://issuer.example.com?hunter2'}", "token: {issuer: hunter2}",
+		"token: {audience: \"hunter2\\n\"}", "token: {prefix: \"hunter2\\n\"}", "token: {token: hunter2}", "token: {ca_file: hunter2}",
+		"mtls: hunter2", "mtls: {ca_file: hunter2}", "harbor: hunter2", "harbor: {password: hunter2}", "anonymous: hunter2",
+		"tls: hunter2", "tls: {cert_file: hunter2, key_file: hunter2}", "tls: {key_file: '-----BEGIN hunter2'}", "limits: hunter2", "limits: {connections: hunter2}", "hide: hunter2", "allow: hunter2",
+	} {
+		path, _ := written(t, "config.yaml", minimal+"listeners:\n  - address: :5000\n    "+line+"\n")
+		_, err := config.Load(path)
+		if err == nil {
+			t.Errorf("%s was accepted", line)
+			continue
+		}
+		printed = append(printed, err.Error())
+	}
 	for _, text := range printed {
 		if strings.Contains(text, hidden) {
 			t.Errorf("the password was printed: %s", text)

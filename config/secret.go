@@ -45,12 +45,18 @@ func (u Upstream) password() (redact.Secret, *mistake) {
 		}
 		text = value
 	}
+	return oneLine(text, "password")
+}
+
+// oneLine is text without the newline at its end: a password or a token, which is what
+// the secret is called.
+func oneLine(text, what string) (redact.Secret, *mistake) {
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	switch {
 	case text == "":
-		return "", &mistake{"leads to an empty password", "write the password there"}
+		return "", &mistake{"leads to an empty " + what, "write the " + what + " there"}
 	case strings.ContainsFunc(text, unicode.IsControl):
-		return "", &mistake{"leads to more than one line, or to control characters", "write the password there and nothing else"}
+		return "", &mistake{"leads to more than one line, or to control characters", "write the " + what + " there and nothing else"}
 	}
 	return redact.Secret(text), nil
 }

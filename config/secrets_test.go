@@ -34,13 +34,18 @@ func secrets(t *testing.T) string {
 	put("empty", []byte("\n"))
 	put("two-lines", []byte(hidden+"\nsecond\n"))
 	put("large", bytes.Repeat([]byte("x"), 4<<10+1))
+	put("huge", bytes.Repeat([]byte("x"), 1<<20+1))
 	put("damaged.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("not DER")}))
 	certificate, key := keyPair(t)
 	_, otherKey := keyPair(t)
 	put("cert.pem", certificate)
 	put("ca.pem", certificate)
+	put("clients.pem", certificate)
 	put("key.pem", key)
 	put("other-key.pem", otherKey)
+	put("htpasswd", []byte("alice:$2y$05$"+strings.Repeat("x", 53)+"\n"))
+	put("jwks.json", []byte(`{"keys": []}`))
+	put("token", []byte("header."+hidden+".signature\n"))
 	return folder
 }
 

@@ -18,9 +18,12 @@ type scalar interface{ parse(text string) *mistake }
 // keyRefuser is a section that knows keys which it must not have, and why.
 type keyRefuser interface{ refused(key string) *mistake }
 
-// beginner is an entry under a name of the operator's own that does not begin
-// as its zero value.
+// beginner is an entry of a list, or under a name of the operator's own, that does not
+// begin as its zero value.
 type beginner interface{ usual() any }
+
+// oneOrMore is a list whose only entry may be written without the list.
+type oneOrMore interface{ oneOrMore() }
 
 // maxNodes bounds how many values are read, each alias counted as often as it is
 // used. Without it a list of a list of aliases could stand for far more than
@@ -52,6 +55,9 @@ func (d *decoder) value(n *yaml.Node, into reflect.Value, path string) {
 		return
 	}
 	switch into.Kind() {
+	case reflect.Pointer: // a section that may be absent, and is not once its key is there
+		into.Set(begun(into.Type().Elem()).Addr())
+		d.value(n, into.Elem(), path)
 	case reflect.Struct:
 		d.section(n, into, path)
 	case reflect.Map:
@@ -62,6 +68,8 @@ func (d *decoder) value(n *yaml.Node, into reflect.Value, path string) {
 		d.text(n, into, path)
 	case reflect.Bool:
 		d.truth(n, into, path)
+	case reflect.Int:
+		d.number(n, into, path)
 	default:
 		panic("config: no YAML shape for " + into.Type().String())
 	}
@@ -70,6 +78,12 @@ func (d *decoder) value(n *yaml.Node, into reflect.Value, path string) {
 // section decodes a mapping whose keys are the yaml tags of a struct.
 func (d *decoder) section(n *yaml.Node, into reflect.Value, path string) {
 	fields, keys := keysOf(into.Type())
+	if len(keys) == 0 { // its being there is all that it says
+		if n.Kind != yaml.MappingNode || len(n.Content) > 0 {
+			d.problem(path, "has nothing to set", "write {} after the colon")
+		}
+		return
+	}
 	for key, value := range d.pairs(n, path) {
 		if field, ok := fields[key]; ok {
 			d.value(value, into.FieldByIndex(field), join(path, key))
@@ -93,54 +107,44 @@ func (d *decoder) section(n *yaml.Node, into reflect.Value, path string) {
 func (d *decoder) entries(n *yaml.Node, into reflect.Value, path string) {
 	into.Set(reflect.MakeMap(into.Type()))
 	for key, value := range d.pairs(n, path) {
-		entry := reflect.New(into.Type().Elem()).Elem()
-		if b, ok := entry.Addr().Interface().(beginner); ok {
-			entry.Set(reflect.ValueOf(b.usual()))
-		}
+		entry := begun(into.Type().Elem())
 		d.value(value, entry, join(path, key))
 		into.SetMapIndex(reflect.ValueOf(key), entry)
 	}
 }
 
-// items decodes a list, in place of the default's.
+// begun is a new value to decode into.
+func begun(t reflect.Type) reflect.Value {
+	value := reflect.New(t).Elem()
+	if b, ok := value.Addr().Interface().(beginner); ok {
+		value.Set(reflect.ValueOf(b.usual()))
+	}
+	return value
+}
+
+// items decodes a list, in place of the default's. One that was written without an
+// entry is not nil.
 func (d *decoder) items(n *yaml.Node, into reflect.Value, path string) {
+	if _, ok := into.Interface().(oneOrMore); ok && n.Kind != yaml.SequenceNode {
+		value := begun(into.Type().Elem())
+		d.value(n, value, path)
+		into.Set(reflect.Append(reflect.Zero(into.Type()), value))
+		return
+	}
 	if !d.is(n, yaml.SequenceNode, "a list", path) {
 		return
 	}
-	into.SetZero()
+	into.Set(reflect.MakeSlice(into.Type(), 0, 0))
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		d.lines[at] = item.Line
-		value := reflect.New(into.Type().Elem()).Elem()
+		if item.Kind == yaml.MappingNode && item.Style&yaml.FlowStyle == 0 {
+			d.columns[at] = item.Column
+		}
+		value := begun(into.Type().Elem())
 		d.value(item, value, at)
 		into.Set(reflect.Append(into, value))
 	}
-}
-
-// text decodes what YAML itself takes for text: `username: 1234` is a number,
-// and 0123 would lose its zero elsewhere.
-func (d *decoder) text(n *yaml.Node, into reflect.Value, path string) {
-	if !d.is(n, yaml.ScalarNode, "text", path) {
-		return
-	}
-	if n.ShortTag() != "!!str" {
-		d.problem(path, "expected text, got "+kind(n), "put the value in quotes")
-		return
-	}
-	into.SetString(n.Value)
-}
-
-// truth decodes true or false. The yes and on of YAML 1.1 are text since 1.2.
-func (d *decoder) truth(n *yaml.Node, into reflect.Value, path string) {
-	if !d.is(n, yaml.ScalarNode, "true or false", path) {
-		return
-	}
-	var truth bool
-	if n.ShortTag() != "!!bool" || n.Decode(&truth) != nil {
-		d.problem(path, "is neither true nor false", "write one of the two, without quotes")
-		return
-	}
-	into.SetBool(truth)
 }
 
 // pairs yields the keys and values of a mapping, and reports what is not a plain
@@ -190,28 +194,6 @@ func (d *decoder) is(n *yaml.Node, want yaml.Kind, wanted, path string) bool {
 		return false
 	}
 	return true
-}
-
-// kind is the everyday name of what n is.
-func kind(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "keys and values"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	switch n.ShortTag() {
-	case "!!str":
-		return "text"
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "true or false"
-	case "!!timestamp":
-		return "a date"
-	default:
-		return "a value with a tag (!)" // not shown: it may be a password with that in front
-	}
 }
 
 // keysOf gives the fields of a struct by their YAML keys, and the keys in order.

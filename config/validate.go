@@ -21,7 +21,7 @@ const (
 func (c Config) validate(r *report) {
 	c.Cache.validate(r)
 	c.validateUpstreams(r)
-	c.validateAddresses(r)
+	c.validateListeners(r)
 	c.Log.validate(r)
 	within(r, "shutdown_grace", c.ShutdownGrace, 0, maxShutdownGrace)
 }
@@ -48,9 +48,8 @@ func notInName(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-'
 }
 
-// validateAddresses sees to it that nothing is open by accident, and that
-// nothing is opened twice.
-func (c Config) validateAddresses(r *report) {
+// validateListeners also sees to it that nothing is opened twice.
+func (c Config) validateListeners(r *report) {
 	if len(c.Listeners) > maxListeners {
 		r.problem("listeners", fmt.Sprintf("has %d entries", len(c.Listeners)), fmt.Sprintf("keep at most %d", maxListeners))
 		return
@@ -58,13 +57,10 @@ func (c Config) validateAddresses(r *report) {
 	for i, l := range c.Listeners {
 		at := fmt.Sprintf("listeners[%d]", i)
 		path := at + ".address"
+		c.validateListener(r, at, l)
 		if l.Address == "" {
 			r.missing(at, path, "is missing", "write one, such as 127.0.0.1:5000")
 			continue
-		}
-		if ip, ok := l.Address.addrPort(); ok && !ip.Addr().IsLoopback() {
-			r.problem(path, fmt.Sprintf("%s can be reached from other machines, and Breakwater has no means yet to ask who they are", l.Address),
-				fmt.Sprintf("listen on this machine only: 127.0.0.1:%d", ip.Port()))
 		}
 		for j, earlier := range c.Listeners[:i] {
 			if l.Address.clashes(earlier.Address) {

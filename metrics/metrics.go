@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"breakwater/proxy"
+	"breakwater/proxy/access"
 	"breakwater/tokencache"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,9 @@ type Metrics struct {
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	mismatches       *prometheus.CounterVec
+
+	refusals *prometheus.CounterVec
+	checks   *prometheus.CounterVec
 
 	exchanges        *prometheus.CounterVec
 	exchangeDuration *prometheus.HistogramVec
@@ -59,6 +63,9 @@ func New(version string, upstreams ...string) *Metrics {
 		upstreamDuration: histogram("upstream_request_duration_seconds", "Time until upstream's headers were there, a token exchange included.", "upstream", "kind"),
 		mismatches:       counter("digest_mismatches_total", "Content from upstream that was not what its digest says. No client got it whole.", "upstream", "kind"),
 
+		refusals: counter("client_refusals_total", "Requests and connections of clients that were turned away, by listener and reason. no_credentials: a client asks how to log in, as each pull of some begins.", "listener", "reason"),
+		checks:   counter("client_credential_checks_total", "Credentials of clients that were not remembered and so were hashed, verified, or asked Harbor about.", "listener", "result"),
+
 		exchanges:        counter("token_exchanges_total", "Questions to the token service, by result.", "upstream", "result"),
 		exchangeDuration: histogram("token_exchange_duration_seconds", "Time that the token service took.", "upstream"),
 		credential: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "credential_state",
@@ -69,7 +76,7 @@ func New(version string, upstreams ...string) *Metrics {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches,
+	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches, m.refusals, m.checks,
 		m.exchanges, m.exchangeDuration, m.credential, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(m.cache.collectors()...)
@@ -140,6 +147,23 @@ func (m *Metrics) CredentialChanged(upstream, state string) {
 		m.credential.WithLabelValues(upstream, s).Set(0)
 	}
 	m.credential.WithLabelValues(upstream, state).Set(1)
+}
+
+// ClientRefused and CredentialsChecked satisfy [access.Events].
+func (m *Metrics) ClientRefused(listener string, why access.Why) {
+	m.refusals.WithLabelValues(listener, string(why)).Inc()
+}
+
+// CredentialsChecked counts a check of credentials that were not remembered.
+func (m *Metrics) CredentialsChecked(listener string, result access.Result) {
+	m.checks.WithLabelValues(listener, string(result)).Inc()
+}
+
+// WatchListener makes the counts of a listener begin at 0.
+func (m *Metrics) WatchListener(listener string) {
+	for _, why := range access.Whys() {
+		m.refusals.WithLabelValues(listener, string(why))
+	}
 }
 
 // status bounds what an upstream can make of a label.

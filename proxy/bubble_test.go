@@ -84,6 +84,9 @@ func (b *bubble) open(account string) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	if b.gate == nil {
+		b.gate = openGate()
+	}
 	b.proxy = proxy.New(proxy.Options{Upstream: direct, Cache: b.cache, Policy: b.policy, UserAgent: "breakwater/test", Events: b.events, Log: log})
 	b.stop = sync.OnceFunc(func() {
 		if err := errors.Join(b.proxy.Close(), direct.tokens.Close(), b.cache.Close()); err != nil {
@@ -110,7 +113,7 @@ func (b *bubble) send(request string, headers ...string) answer {
 		req.Header.Add(name, value)
 	}
 	recorder := httptest.NewRecorder()
-	b.proxy.ServeHTTP(recorder, req)
+	b.proxy.Behind(b.gate).ServeHTTP(recorder, req)
 	a := answer{Response: recorder.Result(), body: recorder.Body.Bytes()}
 	b.mu.Lock()
 	defer b.mu.Unlock()

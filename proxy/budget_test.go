@@ -90,7 +90,7 @@ func TestHeaderBudget(t *testing.T) {
 				}
 				p := proxy.New(proxy.Options{Upstream: c.upstream, Cache: cache, Policy: defaults(), UserAgent: "x", Events: told, Log: zap.NewNop()})
 				began, got := time.Now(), httptest.NewRecorder()
-				p.ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
+				p.Behind(openGate()).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
 				if took := time.Since(began); took > 12*time.Second {
 					t.Errorf("it took %s", took)
 				}

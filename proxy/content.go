@@ -44,7 +44,7 @@ func serveContent(w http.ResponseWriter, r *http.Request, c Content, inParts boo
 	a := contentAnswer{w: w, r: r, content: c, size: c.Size(), inParts: inParts}
 	err := a.serve()
 	if err != nil && !errors.Is(err, errCut) {
-		for _, field := range []string{"Accept-Ranges", "Cache-Control", "Docker-Content-Digest", "Etag"} {
+		for _, field := range []string{"Accept-Ranges", "Docker-Content-Digest", "Etag"} {
 			w.Header().Del(field) // they speak of content, and an error comes instead
 		}
 	}

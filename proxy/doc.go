@@ -1,25 +1,28 @@
-// Package proxy is the road of one pull: an http.Handler that takes a registry
-// client's request and answers it from what is held, or from upstream.
-// [Proxy.ServeHTTP] keeps this order, and the files are named after it:
+// Package proxy is the road of one pull: an http.Handler for each listener that takes
+// a registry client's request and answers it from what is held, or from upstream.
+// [Proxy.Behind] keeps this order, and the files are named after it:
 //
 //  1. Parse the request once into a value (package registry). What does not
 //     parse strictly, upgrades, and writes are refused here.
-//  2. By tag (tag.go): what it is now, from its record while that is fresh, else by
+//  2. The listener's gate (package access) tells who the client is, and whether it may
+//     pull from the repository. What follows is the same for all who may.
+//  3. By tag (tag.go): what it is now, from its record while that is fresh, else by
 //     one HEAD upstream for all who wait, else, while upstream is down, from the
 //     record as it was. A refusal (denial.go) is asked again before it is believed
 //     (confirm.go).
-//  3. By digest (manifest.go, blob.go): is there a link (link.go), that is, did
+//  4. By digest (manifest.go, blob.go): is there a link (link.go), that is, did
 //     upstream give this digest for this repository? Held content without one is
 //     asked for upstream first.
-//  4. A hit is served (content.go, ranges.go). What follows from it happens in the
+//  5. A hit is served (content.go, ranges.go). What follows from it happens in the
 //     background: access that was proven too long ago is proven anew (access.go), the
 //     pull is reported to upstream (report.go), what the manifest lists counts as used
 //     and is linked (children.go).
-//  5. A miss is fetched: a manifest whole (document.go), a blob by joining or starting
+//  6. A miss is fetched: a manifest whole (document.go), a blob by joining or starting
 //     its transfer into the cache, for which source.go asks upstream.
-//  6. All else, tags lists, the catalog and referrers, is forwarded (forward.go,
-//     list.go) by [httputil.ReverseProxy] on the same transport.
-//  7. Whatever went wrong becomes one registry error (refusal.go), in one place.
+//  7. All else, tags lists, the catalog and referrers, is forwarded (forward.go,
+//     list.go) by [httputil.ReverseProxy] on the same transport. Of a catalog the client
+//     sees what it may pull (catalog.go).
+//  8. Whatever went wrong becomes one registry error (refusal.go), in one place.
 //
 // Every question to upstream is built anew from the parsed value and judged in
 // ask.go; up to our own header all has twelve seconds. Each request ends in one line

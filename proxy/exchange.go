@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"breakwater/blobcache/index"
+	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 
 	"go.uber.org/zap"
@@ -24,6 +25,9 @@ type exchange struct {
 	r  *http.Request
 	id string
 
+	gate    *access.Gate // of the listener
+	client  access.Client
+	leave   func() // gives back the client's share of what may be under way; nil until it has one
 	request registry.Request
 	began   time.Time
 
@@ -48,14 +52,17 @@ const bodyPatience = 10 * time.Second
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
-func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Proxy: p, r: r, began: time.Now(), id: r.Header.Get("X-Request-Id")}
+func (p *Proxy) begin(gate *access.Gate, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{Proxy: p, gate: gate, r: r, began: time.Now(), id: r.Header.Get("X-Request-Id")}
 	if !requestID.MatchString(x.id) {
 		x.id = rand.Text()
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.budget = time.AfterFunc(headerBudget, func() { x.cancel(errLate) })
 	x.w = newResponse(w, x.id, x.budget)
+	if gate.Authenticates() {
+		x.w.Header().Set("Cache-Control", "private") // RFC 9111 §5.2.2.7: for this client only
+	}
 	if r.ContentLength != 0 {
 		// Nothing here reads a body, but net/http reads a rest of it before the
 		// next request: not for ever, and not on this connection.
@@ -72,6 +79,9 @@ func (x *exchange) end() {
 	x.budget.Stop()
 	x.cancel(context.Canceled)
 	x.documents.Release(x.held)
+	if x.leave != nil {
+		x.leave()
+	}
 	if x.cause == nil && x.w.err != nil {
 		x.cause = errClientLeft
 	}
@@ -83,9 +93,23 @@ func (x *exchange) end() {
 		served.Route = x.Upstream.Name()
 	}
 	x.Events.RequestServed(served)
-	if line := x.Log.Check(x.level(served.Status), "request"); line != nil {
+	level, message := x.level(served.Status), "request"
+	if x.turnedAway() != "" {
+		level, message = zapcore.WarnLevel, "refused" // to be found by an audit, whatever else is logged
+	}
+	if line := x.Log.Check(level, message); line != nil {
 		line.Write(x.fields(served)...)
 	}
+}
+
+// turnedAway is why the gate turned the client away. A first question without
+// credentials is no refusal: each pull of some clients begins with one.
+func (x *exchange) turnedAway() access.Why {
+	var refusal *access.Refusal
+	if errors.As(x.cause, &refusal) && refusal.Why != access.NoCredentials {
+		return refusal.Why
+	}
+	return ""
 }
 
 // status is what the client was told, or why it was told nothing.
@@ -110,12 +134,18 @@ func (x *exchange) level(status int) zapcore.Level {
 
 func (x *exchange) fields(served Served) []zap.Field {
 	fields := []zap.Field{
-		zap.String("request_id", x.id), zap.String("client", clientAddress(x.r)),
+		zap.String("request_id", x.id), zap.String("listener", x.gate.Listener), zap.String("client", clientAddress(x.r)),
 		zap.String("method", served.Method), zap.String("kind", served.Kind),
 		zap.String("repository", x.request.Name), zap.String("reference", x.request.Reference()),
 		zap.Int("status", served.Status), zap.Int64("bytes", served.Bytes),
 		zap.String("cache", served.Cache), zap.Duration("took", served.Took),
 		zap.String("user_agent", shorten(x.r.UserAgent())),
+	}
+	if x.client.Subject != "" {
+		fields = append(fields, zap.String("subject", shorten(x.client.Subject)))
+	}
+	if why := x.turnedAway(); why != "" {
+		fields = append(fields, zap.String("refused", string(why)))
 	}
 	if x.asked.method != "" {
 		fields = append(fields, zap.String("upstream", x.Upstream.Name()), zap.Duration("upstream_took", x.asked.took),

@@ -277,7 +277,7 @@ func (b *bubble) visit(target string, want int, headers ...string) (v *visitor) 
 			panic(cut)
 		}
 	}()
-	b.proxy.ServeHTTP(v, req)
+	b.proxy.Behind(b.gate).ServeHTTP(v, req)
 	return v
 }
 
@@ -457,7 +457,7 @@ func TestLargerThanTheBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := proxy.New(proxy.Options{Upstream: w.client, Cache: cache, Policy: w.policy, UserAgent: "breakwater/test", Events: w.events, Log: zap.NewNop()})
-	server := httptest.NewServer(small)
+	server := httptest.NewServer(small.Behind(w.gate))
 	t.Cleanup(func() {
 		server.Close()
 		if err := errors.Join(small.Close(), cache.Close()); err != nil {

@@ -14,6 +14,7 @@ import (
 	"breakwater/blobcache"
 	"breakwater/blobcache/index"
 	"breakwater/internal/flight"
+	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
@@ -155,13 +156,16 @@ func originOf(u *url.URL) string {
 	return strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// ServeHTTP implements [http.Handler]. It is the road of the package's doc.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := p.begin(w, r)
-	defer x.end() // also while http.ErrAbortHandler passes, which cuts a body short on purpose
-	if err := x.pull(); err != nil {
-		x.refuse(err)
-	}
+// Behind returns the registry as the clients of one listener see it: those that its
+// gate lets in. It is the road of the package's doc.
+func (p *Proxy) Behind(gate *access.Gate) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := p.begin(gate, w, r)
+		defer x.end() // also while http.ErrAbortHandler passes, which cuts a body short on purpose
+		if err := x.pull(); err != nil {
+			x.refuse(err)
+		}
+	})
 }
 
 func (x *exchange) pull() error {
@@ -182,6 +186,9 @@ func (x *exchange) pull() error {
 	if !request.Kind.Reads() {
 		return registry.Errorf(http.StatusMethodNotAllowed, registry.CodeUnsupported, "this registry is for pulling only: push to the registry that it stands in front of")
 	}
+	if err := x.admit(); err != nil {
+		return err
+	}
 	switch request.Kind {
 	case registry.KindBase:
 		return x.base()
@@ -193,9 +200,30 @@ func (x *exchange) pull() error {
 		if served, err := x.noReferrers(); served {
 			return err
 		}
+	case registry.KindCatalog:
+		if !x.gate.Unrestricted(x.client) {
+			return x.catalog()
+		}
 	}
 	x.forward()
 	return nil
+}
+
+// admit lets in whom the listener's gate lets in, to what it may pull, held or not: a
+// digest is not a permission.
+func (x *exchange) admit() error {
+	var err error
+	if x.client, err = x.gate.Authenticate(x.ctx, x.r); err != nil {
+		return err
+	}
+	if x.request.Kind == registry.KindBase {
+		return nil // costs nothing
+	}
+	if err := x.gate.Authorise(x.ctx, x.client, x.request); err != nil {
+		return err
+	}
+	x.leave, err = x.gate.Enter(x.ctx, x.client)
+	return err
 }
 
 // base answers end-1, of which only the status says something: that this is a

@@ -36,6 +36,9 @@ func (x *exchange) refuse(err error) {
 	refusal := x.refusal(x.request, err)
 	header := x.w.Header()
 	refusal.Header(header)
+	if refusal.Status == http.StatusUnauthorized {
+		header.Set("Www-Authenticate", x.gate.Challenge()) // RFC 9110 §15.5.2
+	}
 	x.cacheStatus(header)
 	x.w.WriteHeader(refusal.Status)
 	if x.r.Method != http.MethodHead {
@@ -100,24 +103,13 @@ func (p *Proxy) denied(request registry.Request) *registry.Error {
 	case registry.KindBase:
 		return p.credentialRefused()
 	}
-	return registry.Errorf(http.StatusNotFound, unknown(request),
+	return registry.Errorf(http.StatusNotFound, request.Kind.Unknown(),
 		"%s is unknown upstream, or Breakwater's account there has no right to pull it", request.Name)
 }
 
 func (p *Proxy) credentialRefused() *registry.Error {
 	return registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
 		"upstream %s refuses the credential that Breakwater holds: its operator must renew it; yours are not the trouble", p.Upstream.Name())
-}
-
-// unknown is the code for "not there" of the request's kind.
-func unknown(request registry.Request) registry.Code {
-	switch request.Kind {
-	case registry.KindManifest:
-		return registry.CodeManifestUnknown
-	case registry.KindBlob:
-		return registry.CodeBlobUnknown
-	}
-	return registry.CodeNameUnknown
 }
 
 // saidNo is upstream's refusal of a request that reached it.
@@ -148,7 +140,7 @@ func (p *Proxy) refusalOf(request registry.Request, resp *http.Response) error {
 	case status == http.StatusForbidden:
 		return passOn(status, registry.CodeDenied)
 	case status == http.StatusNotFound, status == http.StatusGone:
-		return passOn(http.StatusNotFound, unknown(request))
+		return passOn(http.StatusNotFound, request.Kind.Unknown())
 	case status == http.StatusMethodNotAllowed:
 		return passOn(status, registry.CodeUnsupported)
 	case status == http.StatusPreconditionFailed && code != "":

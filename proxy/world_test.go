@@ -19,6 +19,7 @@ import (
 	"breakwater/internal/harbortest"
 	"breakwater/internal/redact"
 	"breakwater/proxy"
+	"breakwater/proxy/access"
 	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
 
@@ -36,7 +37,8 @@ type world struct {
 	cache  *blobcache.Cache
 	log    *syncBuffer
 	events *events
-	stop   func() // ends Breakwater, the cache's folder stays
+	stop   func()       // ends Breakwater, the cache's folder stays
+	gate   *access.Gate // nil at the start: everybody's
 
 	dir    string // of the cache
 	policy proxy.Policy
@@ -78,6 +80,15 @@ func defaults() proxy.Policy {
 	}
 }
 
+// openGate lets in everybody to everything.
+func openGate() *access.Gate {
+	return access.New(access.Options{
+		Listener: "test", Mode: access.NewAnonymous([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}), Allow: access.Everything(),
+		Limits: access.Limits{Connections: 1 << 20, AddressPulls: 1 << 20, SubjectPulls: 1 << 20},
+		Events: &events{},
+	})
+}
+
 // before starts a Breakwater before any handler, without an account.
 func before(t *testing.T, handler http.Handler) *world {
 	t.Helper()
@@ -117,7 +128,10 @@ func (w *world) start(origin, account string) {
 		w.Fatal(err)
 	}
 	registry := proxy.New(proxy.Options{Upstream: w.client, Cache: w.cache, Policy: w.policy, UserAgent: "breakwater/test", Events: w.events, Log: log})
-	server := httptest.NewServer(registry)
+	if w.gate == nil {
+		w.gate = openGate()
+	}
+	server := httptest.NewServer(registry.Behind(w.gate))
 	w.url = server.URL
 	w.stop = sync.OnceFunc(func() {
 		server.Close()
@@ -264,6 +278,8 @@ type events struct {
 	upstream   []int
 	exchanges  []string
 	states     []string
+	refusals   []access.Why
+	checks     []access.Result
 	cache      []string // what the cache told, in words
 }
 
@@ -276,6 +292,12 @@ func (e *events) note(f func()) {
 func (e *events) RequestBegan() { e.note(func() { e.inFlight++ }) }
 func (e *events) RequestServed(s proxy.Served) {
 	e.note(func() { e.inFlight--; e.served = append(e.served, s) })
+}
+func (e *events) ClientRefused(_ string, why access.Why) {
+	e.note(func() { e.refusals = append(e.refusals, why) })
+}
+func (e *events) CredentialsChecked(_ string, result access.Result) {
+	e.note(func() { e.checks = append(e.checks, result) })
 }
 func (e *events) DigestMismatch(string, string) { e.note(func() { e.mismatches++ }) }
 func (e *events) UpstreamAnswered(_, _ string, status int, _ time.Duration) {

@@ -37,6 +37,7 @@ type instance struct {
 	dir      string // of the cache
 	upstream *upstream.Client
 	origin   config.Upstream
+	doors    []*door
 	files    *config.Watched
 	// watchEvery is how soon a changed certificate file is noticed. A changed
 	// password is read with the next token exchange.
@@ -56,7 +57,7 @@ type server struct {
 	listener net.Listener
 }
 
-func (i *instance) add(role, address string, handler http.Handler) {
+func (i *instance) add(role, address string, handler http.Handler) *server {
 	faults, err := zap.NewStdLogAt(i.log.With(zap.String("listener", address)), zap.WarnLevel)
 	if err != nil {
 		panic("the level warn is a level: " + err.Error())
@@ -66,18 +67,38 @@ func (i *instance) add(role, address string, handler http.Handler) {
 		defer i.answering.Done()
 		handler.ServeHTTP(w, r)
 	})
-	i.servers = append(i.servers, &server{role: role, Server: http.Server{
+	s := &server{role: role, Server: http.Server{
 		Addr:              address,
 		Handler:           counted,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          faults, // a panic, or no more file descriptors
-	}})
-	if role == "admin" { // its answers are short, whoever asks
-		s := i.servers[len(i.servers)-1]
-		s.ReadTimeout, s.WriteTimeout = adminTimeout, adminTimeout
+	}}
+	i.servers = append(i.servers, s)
+	return s
+}
+
+// addAdmin serves metrics and health: its answers are short, whoever asks.
+func (i *instance) addAdmin(address string, handler http.Handler) {
+	s := i.add("admin", address, handler)
+	s.ReadTimeout, s.WriteTimeout = adminTimeout, adminTimeout
+}
+
+// addDoor serves the registry to those whom the door lets in.
+func (i *instance) addDoor(d *door) {
+	i.doors = append(i.doors, d)
+	s := i.add("registry", string(d.Address), i.registry.Behind(d.gate))
+	s.ConnState = d.gate.ConnState
+	s.TLSConfig = d.tls()
+}
+
+// serve answers on the open listener until the server is shut down.
+func (s *server) serve() error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(s.listener, "", "")
 	}
+	return s.Serve(s.listener)
 }
 
 // addresses are where servers of that role listen, with the real port where the
@@ -106,7 +127,7 @@ func (i *instance) run(ctx context.Context) error {
 	failed := make(chan error, len(i.servers))
 	var serving sync.WaitGroup
 	for _, s := range i.servers {
-		serving.Go(func() { failed <- s.Serve(s.listener) })
+		serving.Go(func() { failed <- s.serve() })
 	}
 	i.announce()
 	i.ready.Store(true)
@@ -143,7 +164,7 @@ func (i *instance) control() func() {
 
 // close ends the background work, from the road down to the disk.
 func (i *instance) close() error {
-	return errors.Join(i.registry.Close(), i.upstream.Close(), i.cache.Close())
+	return errors.Join(closeDoors(i.doors), i.registry.Close(), i.upstream.Close(), i.cache.Close())
 }
 
 // where an operator sets the address of each role.
@@ -172,7 +193,11 @@ func (i *instance) announce() {
 		account = "nobody (no username is set)"
 	}
 	registry, kept := i.addresses("registry"), i.cache.Stats().Disk
-	i.log.Info(fmt.Sprintf("serving %s, as %s may pull there, to everybody on this machine, without credentials, at %v", i.origin.URL, account, registry),
+	for n, d := range i.doors {
+		i.log.Info(fmt.Sprintf("at %s: %s", registry[n], d.who()),
+			zap.String("listener", string(d.Address)), zap.String("mode", d.gate.Mode.Name()), zap.Bool("tls", d.certificate != nil), zap.Int("rules", len(d.Allow)))
+	}
+	i.log.Info(fmt.Sprintf("serving %s, as %s may pull there, at %v", i.origin.URL, account, registry),
 		zap.String("version", version), zap.String("upstream", i.origin.Name), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")),
 		zap.String("cache_dir", i.dir), zap.Int64("cache_budget", kept.Budget), zap.Int64("cache_bytes", kept.Bytes), zap.Int("cache_objects", kept.Objects))
 	if i.listening != nil {
@@ -204,15 +229,31 @@ func (i *instance) shutdown() {
 	}
 }
 
-// reload takes over changed certificate files. What does not fit together yet
-// (a certificate whose key is still the old one) is tried again when the next
-// file changes; until then the old ones stay in use.
+// reload takes over changed files: certificates, authorities, who has a password.
+// What does not fit together yet (a certificate whose key is still the old one) is
+// tried again when the next file changes; until then the old ones stay in use.
 func (i *instance) reload(files []string) {
-	settings, err := upstreamTLS(i.origin)
-	if err != nil {
-		i.log.Error("a changed file cannot be used: the old ones stay in use", zap.Strings("files", files), zap.Error(err))
+	errs := i.reloadUpstream(files)
+	for n, d := range i.doors {
+		if err := d.reload(files); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("listeners[%d].%w", n, err))
+		}
+	}
+	if errs != nil {
+		i.log.Error("a changed file cannot be used: the old ones stay in use", zap.Strings("files", files), zap.Error(errs))
 		return
 	}
-	i.upstream.SetTLS(settings)
 	i.log.Info("changed files are in use", zap.Strings("files", files))
+}
+
+func (i *instance) reloadUpstream(files []string) error {
+	if !concerns([]string{i.origin.CAFile, i.origin.CertFile, i.origin.KeyFile}, files) {
+		return nil // a password is read with the next token exchange
+	}
+	settings, err := upstreamTLS(i.origin)
+	if err != nil {
+		return err
+	}
+	i.upstream.SetTLS(settings)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"breakwater/config"
 )
@@ -35,4 +36,28 @@ func upstreamTLS(u config.Upstream) (*tls.Config, error) {
 		settings.Certificates = []tls.Certificate{certificate}
 	}
 	return settings, nil
+}
+
+// certificate is what clients of a listener are shown; it follows its files.
+type certificate struct {
+	certFile, keyFile string
+	current           atomic.Pointer[tls.Certificate]
+}
+
+// reload reads the files again. After an error the old certificate stays in use.
+func (c *certificate) reload() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	c.current.Store(&pair)
+	return nil
+}
+
+// config is what the listener is served with.
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+	}
 }

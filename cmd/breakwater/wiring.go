@@ -35,6 +35,10 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
+	doors, err := openDoors(c.Listeners, client, counts, log)
+	if err != nil {
+		return nil, errors.Join(err, client.Close(), cache.Close())
+	}
 	counts.WatchCache(func() metrics.Held { return held(cache) })
 	registry := proxy.New(proxy.Options{
 		Upstream:  client,
@@ -56,11 +60,12 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 
 		watchEvery: 10 * time.Second,
 	}
-	for _, l := range c.Listeners {
-		i.add("registry", string(l.Address), registry)
+	for _, d := range doors {
+		counts.WatchListener(string(d.Address))
+		i.addDoor(d)
 	}
 	if c.Admin.Address != "" {
-		i.add("admin", string(c.Admin.Address), i.admin(counts.Handler()))
+		i.addAdmin(string(c.Admin.Address), i.admin(counts.Handler()))
 	}
 	return i, nil
 }

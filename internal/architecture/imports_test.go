@@ -23,8 +23,9 @@ var allowed = map[string][]string{
 	"cmd/breakwater": {everything},
 
 	"config":         {"internal/redact"},
-	"metrics":        {"proxy", "blobcache", "tokencache"},
-	"proxy":          {"proxy/registry", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
+	"metrics":        {"proxy", "proxy/access", "blobcache", "tokencache"},
+	"proxy":          {"proxy/access", "proxy/registry", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
+	"proxy/access":   {"proxy/registry", "tokencache", "internal/flight", "internal/redact"},
 	"proxy/registry": {},
 	"proxy/upstream": {"tokencache", "proxy/registry", "internal/redact"},
 	"tokencache":     {"internal/flight", "internal/redact"},

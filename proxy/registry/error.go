@@ -22,6 +22,7 @@ const (
 	CodeManifestUnknown Code = "MANIFEST_UNKNOWN"
 	CodeNameInvalid     Code = "NAME_INVALID"
 	CodeNameUnknown     Code = "NAME_UNKNOWN"
+	CodeUnauthorized    Code = "UNAUTHORIZED"
 	CodeUnsupported     Code = "UNSUPPORTED"
 
 	CodePaginationNumberInvalid Code = "PAGINATION_NUMBER_INVALID" // Docker Registry API

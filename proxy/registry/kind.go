@@ -42,6 +42,17 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Unknown is the error code for what a request of this kind did not find.
+func (k Kind) Unknown() Code {
+	switch k {
+	case KindManifest:
+		return CodeManifestUnknown
+	case KindBlob:
+		return CodeBlobUnknown
+	}
+	return CodeNameUnknown
+}
+
 // Reads tells whether a request of this kind leaves the registry as it was.
 func (k Kind) Reads() bool { return k != 0 && k != KindUpload && k != KindWrite }
 

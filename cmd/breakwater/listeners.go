@@ -1,0 +1,172 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"breakwater/config"
+	"breakwater/proxy/access"
+	"breakwater/proxy/upstream"
+
+	"go.uber.org/zap"
+)
+
+// door is one listener of the registry: who may come in, and the certificate that
+// clients are shown.
+type door struct {
+	config.Listener
+	gate        *access.Gate
+	certificate *certificate // nil: plain http
+}
+
+// openDoors builds the doors of all listeners; nothing is asked of the network.
+func openDoors(listeners []config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) ([]*door, error) {
+	var doors []*door
+	for i, l := range listeners {
+		d, err := newDoor(l, harbor, events, log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listeners[%d].%w", i, err), closeDoors(doors))
+		}
+		doors = append(doors, d)
+	}
+	return doors, nil
+}
+
+// newDoor's errors begin with the key below the listener that they are about.
+func newDoor(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (*door, error) {
+	d := &door{Listener: l}
+	if l.TLS != nil {
+		d.certificate = &certificate{certFile: l.TLS.CertFile, keyFile: l.TLS.KeyFile}
+		if err := d.certificate.reload(); err != nil {
+			return nil, err
+		}
+	}
+	mode, err := newMode(l, harbor, events, log.With(zap.String("listener", string(l.Address))))
+	if err != nil {
+		return nil, err
+	}
+	d.gate = access.New(access.Options{
+		Listener: string(l.Address), Mode: mode, Allow: allowed(l.Allow), Hide: l.Hide, Events: events, Log: log,
+		Limits: access.Limits{Connections: l.Limits.Connections, AddressPulls: l.Limits.AddressPulls, SubjectPulls: l.Limits.SubjectPulls},
+	})
+	return d, nil
+}
+
+func closeDoors(doors []*door) error {
+	var err error
+	for _, d := range doors {
+		err = errors.Join(err, d.gate.Close())
+	}
+	return err
+}
+
+// newMode builds the one access mode that a valid listener has.
+func newMode(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (access.Mode, error) {
+	name := string(l.Address)
+	file := func(path string) func() ([]byte, error) {
+		return func() ([]byte, error) { return config.ReadFile(path) }
+	}
+	switch {
+	case l.Password != nil:
+		mode, err := access.NewPassword(access.PasswordOptions{Read: file(l.Password.HtpasswdFile), Listener: name, Events: events, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("password.htpasswd_file: %s: %w", l.Password.HtpasswdFile, err)
+		}
+		return mode, nil
+	case l.Token != nil:
+		return nil, errors.New("token: TODO")
+	case l.MTLS != nil:
+		mode, err := access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("mtls.ca_file: %s: %w", l.MTLS.CAFile, err)
+		}
+		return mode, nil
+	case l.Harbor != nil:
+		return nil, errors.New("harbor: TODO")
+	}
+	networks := make([]netip.Prefix, len(l.Anonymous.Networks))
+	for i, network := range l.Anonymous.Networks {
+		networks[i] = network.Prefix
+	}
+	return access.NewAnonymous(networks), nil
+}
+
+// allowed turns rules into a policy. Where none are written, and the configuration
+// takes that only where nobody is known or Harbor decides, all is allowed.
+func allowed(rules []config.Rule) access.Policy {
+	if rules == nil {
+		return access.Everything()
+	}
+	policy := access.Policy{}
+	for _, r := range rules {
+		policy = append(policy, access.Rule{
+			Anyone:   len(r.Subjects)+len(r.Groups) == 0,
+			Subjects: patterns(r.Subjects), Groups: patterns(r.Groups), Pull: patterns(r.Pull),
+		})
+	}
+	return policy
+}
+
+func patterns(texts []string) []access.Pattern {
+	made := make([]access.Pattern, len(texts))
+	for i, text := range texts {
+		made[i] = access.NewPattern(text)
+	}
+	return made
+}
+
+// tls is what the listener is served with; nil for plain http.
+func (d *door) tls() *tls.Config {
+	if d.certificate == nil {
+		return nil
+	}
+	settings := d.certificate.config()
+	if mode, ok := d.gate.Mode.(*access.Certificate); ok {
+		mode.Ask(settings)
+	}
+	return settings
+}
+
+// who says in a few words who may pull there, for the log at start.
+func (d *door) who() string {
+	switch {
+	case d.Password != nil:
+		return "whoever has a password in " + d.Password.HtpasswdFile
+	case d.Token != nil:
+		var issuers []string
+		for _, issuer := range d.Token {
+			issuers = append(issuers, string(issuer.Issuer))
+		}
+		return "whoever brings a token of " + strings.Join(issuers, " or ")
+	case d.MTLS != nil:
+		return "whoever brings a certificate of " + d.MTLS.CAFile
+	case d.Harbor != nil:
+		return "whoever logs in as to Harbor"
+	}
+	var networks []string
+	for _, network := range d.Anonymous.Networks {
+		networks = append(networks, network.String())
+	}
+	return "whoever comes from " + strings.Join(networks, ", ") + ", without credentials"
+}
+
+// reload takes over the files of which some changed.
+func (d *door) reload(files []string) error {
+	if !concerns(d.Files(), files) {
+		return nil
+	}
+	var err error
+	if d.certificate != nil {
+		err = d.certificate.reload()
+	}
+	return errors.Join(err, d.gate.Reload())
+}
+
+// concerns tells whether a file of ours is among those that changed.
+func concerns(ours, changed []string) bool {
+	return slices.ContainsFunc(ours, func(file string) bool { return file != "" && slices.Contains(changed, file) })
+}

@@ -1,0 +1,23 @@
+// Package access is who may pull: a client is first authenticated, then every
+// repository that it asks for is authorised, whether its content is held or not.
+//
+// Each listener has one [Gate] (gate.go), and that one [Mode], which tells who sent a
+// request:
+//
+//   - anonymous.go: whoever comes from given networks
+//   - password.go: who knows a password of an htpasswd file
+//   - token.go: who brings a JWT of a trusted issuer, a Kubernetes service account's
+//     or another OpenID provider's
+//   - certificate.go: who brings a certificate of a trusted authority
+//   - harbor.go: whom Harbor itself knows, and then it is Harbor that says what may
+//     be pulled
+//
+// What a client may pull is the [Policy] (policy.go), decided on the names that
+// repositories have upstream; what no rule allows is denied. How much of Breakwater
+// one client may keep busy is bounded by [Limits] (limits.go).
+//
+// Whoever is turned away gets a [Refusal] (refusal.go), which says what to tell the
+// client, and in one word what to log and count. What clients prove themselves with
+// goes nowhere from here but, in harbor mode, to Harbor's token service; of what was
+// found out only a keyed hash is remembered (memory.go).
+package access

@@ -1,0 +1,162 @@
+package access
+
+import (
+	"context"
+	"net/http"
+
+	"breakwater/proxy/registry"
+
+	"go.uber.org/zap"
+)
+
+// Mode is one way to find out who a client is; a listener has one.
+type Mode interface {
+	// Name is the mode's word in the configuration.
+	Name() string
+	// Authenticate tells who sent the request. An error is a [*Refusal] or ctx's own.
+	Authenticate(ctx context.Context, r *http.Request) (Client, error)
+	// Challenge is what WWW-Authenticate says beside a 401 (RFC 9110 §11.6.1); "" where
+	// no field of a request would help.
+	Challenge() string
+	// Reload reads the mode's files again. After an error the old ones stay in use.
+	Reload() error
+	// Close ends what the mode does in the background. Authenticate must have ended.
+	Close() error
+}
+
+// Basic is the challenge of every mode that takes a user name and a password (RFC
+// 7617 §2): all clients answer it, on each resource as on /v2/.
+const Basic = `Basic realm="breakwater", charset="UTF-8"`
+
+// Events are what a gate and its mode tell metrics of. Listeners are those of the
+// configuration; reasons and results are closed sets.
+type Events interface {
+	// ClientRefused counts what was turned away.
+	ClientRefused(listener string, why Why)
+	// CredentialsChecked counts credentials that were not remembered, and so were
+	// hashed, verified, or asked about, by what came of it.
+	CredentialsChecked(listener string, result Result)
+}
+
+// Result is what a check of credentials came to.
+type Result string
+
+// The results of a check.
+const (
+	Accepted Result = "accepted"
+	Rejected Result = "rejected"
+	Unknown  Result = "unknown" // who could tell cannot be asked
+)
+
+// Options of a [Gate]. Mode, Allow, Limits and Events are required.
+type Options struct {
+	Listener string // its address as configured, for logs and metrics
+	Mode     Mode
+	Allow    Policy // what nobody is allowed there is denied
+	Hide     bool   // what is denied looks as if it did not exist
+	Limits   Limits
+	Events   Events
+	Log      *zap.Logger // of connections that are closed at once; may be nil
+}
+
+// Gate is one listener's: who may come in, and what they may pull.
+type Gate struct {
+	Options
+	limits        *limits
+	connectionLog *zap.Logger
+}
+
+// New returns a Gate, whose Close closes its mode.
+func New(o Options) *Gate {
+	return &Gate{Options: o, limits: newLimits(o.Limits), connectionLog: seldom(o.Log)}
+}
+
+// Authenticate tells who sent the request. An error is a [*Refusal], counted here,
+// or ctx's own.
+func (g *Gate) Authenticate(ctx context.Context, r *http.Request) (Client, error) {
+	client, err := g.Mode.Authenticate(ctx, r)
+	client.Address = address(r)
+	return client, g.counted(err)
+}
+
+// Authorise tells whether the client may have what it asks of a repository. A nil
+// error is yes; others are as with Authenticate.
+func (g *Gate) Authorise(ctx context.Context, client Client, request registry.Request) error {
+	if request.Name == "" {
+		return nil // of the catalog it sees what it may pull
+	}
+	if !g.Allow.Allows(client, request.Name) {
+		return g.counted(g.denied(NotAllowed, client, request))
+	}
+	if client.may == nil {
+		return nil
+	}
+	may, err := client.may(ctx, []string{request.Name})
+	if err == nil && !may[0] {
+		err = g.denied(NotGranted, client, request)
+	}
+	return g.counted(err)
+}
+
+// Unrestricted tells whether there is nothing that the client may not see.
+func (g *Gate) Unrestricted(client Client) bool {
+	return client.may == nil && g.Allow.allowsAll(client)
+}
+
+// Visible returns those of the repositories that the client may pull from. Errors
+// are as with Authenticate.
+func (g *Gate) Visible(ctx context.Context, client Client, repositories []string) ([]string, error) {
+	var visible []string
+	for _, repository := range repositories {
+		if g.Allow.Allows(client, repository) {
+			visible = append(visible, repository)
+		}
+	}
+	if client.may == nil || len(visible) == 0 {
+		return visible, nil
+	}
+	may, err := client.may(ctx, visible)
+	if err != nil {
+		return nil, g.counted(err)
+	}
+	var granted []string
+	for i, repository := range visible {
+		if may[i] {
+			granted = append(granted, repository)
+		}
+	}
+	return granted, nil
+}
+
+// Authenticates tells whether answers are for one client alone (RFC 9111 §5.2.2.7).
+func (g *Gate) Authenticates() bool {
+	_, everybody := g.Mode.(*Anonymous)
+	return !everybody
+}
+
+// Challenge is what a 401 says: see [Mode].
+func (g *Gate) Challenge() string { return g.Mode.Challenge() }
+
+// Reload and Close are the mode's.
+func (g *Gate) Reload() error { return g.Mode.Reload() }
+
+// Close ends the mode's background work.
+func (g *Gate) Close() error { return g.Mode.Close() }
+
+func (g *Gate) denied(why Why, client Client, request registry.Request) error {
+	if g.Hide {
+		return &Refusal{why, registry.Errorf(http.StatusNotFound, request.Kind.Unknown(), "%s is not known here", request.Name)}
+	}
+	who := client.Subject
+	if who == "" {
+		who = client.Address.String()
+	}
+	return forbidden(why, nil, "%s may not pull from %s: ask the operator of this registry for the right to it", who, request.Name)
+}
+
+func (g *Gate) counted(err error) error {
+	if refusal, ok := err.(*Refusal); ok {
+		g.Events.ClientRefused(g.Listener, refusal.Why)
+	}
+	return err
+}
