@@ -16,6 +16,7 @@ import (
 	"breakwater/internal/doctor"
 	"breakwater/metrics"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/upstream"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -33,7 +34,7 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Say what is wrong with a configuration, and what the upstream really grants",
 		Long: `Check reads the configuration, looks whether the cache's folder can be written by
-whoever runs it, then asks the upstream registry as a pull will, and says step by
+whoever runs it, says who may pull at each listener, then asks the upstream registry as a pull will, and says step by
 step what it saw and what to do. Nothing is written, here or upstream.
 
 Exit status: 0 all works (with warnings or without), 1 a step failed, 2 the
@@ -55,7 +56,7 @@ configuration is wrong.`,
 		report := doctor.NewReport(command.OutOrStdout())
 		reportConfiguration(report, from.file, c.Warnings)
 		reportFolder(report, c.Cache)
-		if err := checkUpstream(command.Context(), report, only(c.Upstreams), repositories); err != nil {
+		if err := checkUpstream(command.Context(), report, c, repositories); err != nil {
 			return failure{err}
 		}
 		fine, err := report.Close()
@@ -129,11 +130,29 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 	}
 }
 
+// reportListeners builds what stands before each listener, and says who may pull
+// there. It listens nowhere.
+func reportListeners(report *doctor.Report, listeners []config.Listener, client *upstream.Client) {
+	report.Section("listeners")
+	for i, l := range listeners {
+		d, err := newDoor(l, client, metrics.New(version), zap.NewNop())
+		if err == nil {
+			err = d.gate.Close()
+		}
+		if err != nil {
+			report.Fail(string(l.Address), fmt.Sprintf("listeners[%d].%v", i, err), "mend the file, serve would not start with it")
+			continue
+		}
+		report.OK(string(l.Address), d.who())
+	}
+}
+
 // checkUpstream has the doctor look at one upstream through the very client
 // that would serve it.
-func checkUpstream(ctx context.Context, report *doctor.Report, u config.Upstream, repositories []string) error {
+func checkUpstream(ctx context.Context, report *doctor.Report, c config.Config, repositories []string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
+	u := only(c.Upstreams)
 	settings, err := upstreamTLS(u)
 	if err != nil {
 		return err
@@ -143,6 +162,7 @@ func checkUpstream(ctx context.Context, report *doctor.Report, u config.Upstream
 	if err != nil {
 		return err
 	}
+	reportListeners(report, c.Listeners, client)
 	doctor.Check(ctx, report, doctor.Upstream{
 		Name: u.Name, URL: u.URL.URL, Account: u.Username, TokenURL: u.TokenURL.URL,
 		Client: client, Proxy: http.ProxyFromEnvironment, TLS: settings,

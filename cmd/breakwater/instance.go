@@ -58,10 +58,6 @@ type server struct {
 }
 
 func (i *instance) add(role, address string, handler http.Handler) *server {
-	faults, err := zap.NewStdLogAt(i.log.With(zap.String("listener", address)), zap.WarnLevel)
-	if err != nil {
-		panic("the level warn is a level: " + err.Error())
-	}
 	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.answering.Add(1)
 		defer i.answering.Done()
@@ -73,7 +69,7 @@ func (i *instance) add(role, address string, handler http.Handler) *server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          faults, // a panic, or no more file descriptors
+		ErrorLog:          serverLog(i.log.With(zap.String("listener", address))),
 	}}
 	i.servers = append(i.servers, s)
 	return s

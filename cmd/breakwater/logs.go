@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	stdlog "log"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,4 +32,29 @@ func openLog(level string, w io.Writer) (*zap.Logger, func(), error) {
 	encoder.EncodeDuration = zapcore.SecondsDurationEncoder
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), buffered, least))
 	return log, func() { _ = buffered.Stop() }, nil // nobody is left to tell when the last lines cannot be written
+}
+
+// serverLog is what an [http.Server] has to say: a panic, or no more file descriptors,
+// and which handshakes failed.
+func serverLog(log *zap.Logger) *stdlog.Logger {
+	seldom := log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
+	}))
+	return stdlog.New(serverLines{log, seldom}, "", 0)
+}
+
+// serverLines has one handshake a second logged: whoever connects without end is not to
+// fill the log.
+type serverLines struct{ log, seldom *zap.Logger }
+
+func (s serverLines) Write(line []byte) (int, error) {
+	text := bytes.TrimSpace(line)
+	switch handshake := bytes.Contains(text, []byte("TLS handshake error")); {
+	case handshake && bytes.HasSuffix(text, []byte(": EOF")): // a probe that only looks whether somebody listens
+	case handshake:
+		s.seldom.Info("a TLS handshake failed", zap.ByteString("error", text))
+	default:
+		s.log.Warn(string(text))
+	}
+	return len(line), nil
 }
