@@ -170,7 +170,7 @@ func directed(r *http.Request) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return r.TLS.ServerName == ""
 	}
-	return host != "" && strings.EqualFold(strings.TrimSuffix(host, "."), r.TLS.ServerName)
+	return r.TLS.ServerName != "" && strings.EqualFold(strings.TrimSuffix(host, "."), r.TLS.ServerName)
 }
 
 // misdirected is 421 (RFC 9110 §15.5.20): on another connection, the client may show

@@ -75,7 +75,9 @@ func (s *mtlsServer) client(t *testing.T, certificate *tls.Certificate, settings
 	}
 	var dialer net.Dialer
 	transport := &http.Transport{TLSClientConfig: settings, ForceAttemptHTTP2: len(settings.NextProtos) == 0,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, s.address) }}
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, s.address)
+		}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -158,7 +160,7 @@ func TestAskedClientsMaySpeakHTTP2(t *testing.T) {
 func TestRotationOnOpenConnections(t *testing.T) {
 	old, next := newAuthority(t, "old"), newAuthority(t, "next")
 	c, file := newTestCertificate(t, bundle(old.Certificate))
-	var mu sync.Mutex
+	var mu sync.Mutex                    // guards connections
 	connections := make(map[string]bool) // by the client's address
 	server := startMTLS(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
@@ -194,9 +196,11 @@ func TestRotationOnOpenConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("403 bad_certificate")
+	mu.Lock()
 	if len(connections) != 2 {
 		t.Errorf("%d connections, want alice's and bob's: it was not seen on an open one", len(connections))
 	}
+	mu.Unlock()
 	client.CloseIdleConnections()
 	expect("403 bad_certificate")
 }

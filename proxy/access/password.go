@@ -103,7 +103,7 @@ func (p *Password) Reload() error {
 	if len(file.hashes) == 0 {
 		log = p.options.Log.Warn // nobody can log in: the last user was removed, or it is the wrong file
 	}
-	log("htpasswd file read", zap.String("listener", p.options.Listener), zap.Int("users", len(file.hashes)))
+	log("htpasswd file read", zap.Int("users", len(file.hashes)))
 	return nil
 }
 

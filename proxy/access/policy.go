@@ -52,8 +52,10 @@ type Pattern struct {
 	rest   *regexp.Regexp // of the whole text; nil where anything may follow the prefix
 }
 
-// NewPattern reads a pattern; every text is one.
+// NewPattern reads a pattern; every text is one, though one that is not UTF-8 matches
+// nothing of the kind.
 func NewPattern(text string) Pattern {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	prefix, _, _ := strings.Cut(text, "*")
 	if text == prefix+"**" {
 		return Pattern{prefix: prefix}

@@ -1,0 +1,241 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"breakwater/proxy/registry"
+)
+
+// fixedMode takes everybody for one client.
+type fixedMode struct {
+	Mode
+	client Client
+	err    error
+}
+
+func (m fixedMode) Authenticate(context.Context, *http.Request) (Client, error) {
+	return m.client, m.err
+}
+
+func gateOf(mode Mode, allow Policy, hide bool) (*Gate, *counted) {
+	events := newCounted()
+	return New(Options{
+		Listener: "test", Mode: mode, Allow: allow, Hide: hide, Events: events,
+		Limits: Limits{Connections: 1, AddressPulls: 1, SubjectPulls: 1},
+	}), events
+}
+
+// grants is a last word: yes for those listed. It notes what it was asked.
+type grants struct {
+	yes   []string
+	err   error
+	asked [][]string
+}
+
+func (g *grants) may(_ context.Context, repositories []string) ([]bool, error) {
+	g.asked = append(g.asked, repositories)
+	if g.err != nil {
+		return nil, g.err
+	}
+	var may []bool
+	for _, repository := range repositories {
+		may = append(may, slices.Contains(g.yes, repository))
+	}
+	return may, nil
+}
+
+var teamA = Policy{{Subjects: patternsOf("alice"), Pull: patternsOf("team-a/**")}}
+
+func TestGateTellsWhoAndFromWhere(t *testing.T) {
+	gate, events := gateOf(fixedMode{client: Client{Subject: "alice"}}, teamA, false)
+	r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+	r.RemoteAddr = "[::ffff:192.0.2.7]:1000"
+	client, err := gate.Authenticate(t.Context(), r)
+	if err != nil || client.Subject != "alice" || client.Address != netip.MustParseAddr("192.0.2.7") {
+		t.Errorf("%+v, %v", client, err)
+	}
+	if len(events.refused) > 0 {
+		t.Errorf("%v were counted", events.refused)
+	}
+}
+
+// Each refusal is counted once, under its own word, and only refusals are.
+func TestRefusalsAreCountedOnce(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
+	app := registry.Request{Kind: registry.KindManifest, Name: "team-a/app", Tag: "1"}
+	alice := func(g *grants) Client { return Client{Subject: "alice", may: g.may} }
+	for name, test := range map[string]struct {
+		mode fixedMode
+		ask  func(*Gate) error
+		want map[Why]int
+	}{
+		"authentication": {fixedMode{err: unauthorized(BadCredentials, nil, "no")},
+			func(g *Gate) error { _, err := g.Authenticate(t.Context(), r); return err }, map[Why]int{BadCredentials: 1}},
+		"who left": {fixedMode{err: context.Canceled},
+			func(g *Gate) error { _, err := g.Authenticate(t.Context(), r); return err }, map[Why]int{}},
+		"the policy": {fixedMode{},
+			func(g *Gate) error { return g.Authorise(t.Context(), Client{Subject: "bob"}, app) }, map[Why]int{NotAllowed: 1}},
+		"no grant": {fixedMode{},
+			func(g *Gate) error { return g.Authorise(t.Context(), alice(&grants{}), app) }, map[Why]int{NotGranted: 1}},
+		"nobody can tell": {fixedMode{},
+			func(g *Gate) error {
+				return g.Authorise(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), app)
+			}, map[Why]int{Unverifiable: 1}},
+		"nobody can tell of a list": {fixedMode{},
+			func(g *Gate) error {
+				_, err := g.Visible(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), []string{"team-a/app"})
+				return err
+			}, map[Why]int{Unverifiable: 1}},
+		"who left before the last word": {fixedMode{},
+			func(g *Gate) error {
+				return g.Authorise(t.Context(), alice(&grants{err: context.Canceled}), app)
+			}, map[Why]int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate, events := gateOf(test.mode, teamA, false)
+			if err := test.ask(gate); err == nil {
+				t.Error("let in")
+			}
+			if !maps.Equal(events.refused, test.want) {
+				t.Errorf("%v were counted, want %v", events.refused, test.want)
+			}
+		})
+	}
+}
+
+func TestAuthorise(t *testing.T) {
+	granted := &grants{yes: []string{"team-a/app", "team-b/app"}}
+	alice, bob := Client{Subject: "alice", may: granted.may}, Client{Subject: "bob"}
+	gate, _ := gateOf(fixedMode{}, teamA, false)
+	for _, test := range []struct {
+		client Client
+		name   string
+		want   Why
+	}{
+		{alice, "team-a/app", ""},
+		{alice, "team-a/other", NotGranted},
+		{alice, "team-b/app", NotAllowed}, // Harbor would
+		{bob, "team-a/app", NotAllowed},
+		{Client{}, "team-a/app", NotAllowed},
+		{bob, "", ""}, // of the catalog it sees what it may pull
+	} {
+		granted.asked = nil
+		err := gate.Authorise(t.Context(), test.client, registry.Request{Kind: registry.KindManifest, Name: test.name})
+		refusal, _ := errors.AsType[*Refusal](err)
+		if refusal == nil && err != nil || refusal == nil && test.want != "" || refusal != nil && refusal.Why != test.want {
+			t.Errorf("%s, %q: %v, want %q", test.client.Subject, test.name, err, test.want)
+		}
+		if test.want == NotAllowed && len(granted.asked) > 0 {
+			t.Errorf("%s, %q: Harbor was asked for what the policy denies", test.client.Subject, test.name)
+		}
+	}
+}
+
+// What is denied is 403, and says who and what. Hidden, it is the 404 of something
+// that never was, in the same words whatever the reason.
+func TestDenied(t *testing.T) {
+	kinds := map[registry.Kind]registry.Code{
+		registry.KindManifest: registry.CodeManifestUnknown, registry.KindBlob: registry.CodeBlobUnknown,
+		registry.KindTags: registry.CodeNameUnknown, registry.KindReferrers: registry.CodeNameUnknown,
+	}
+	alice := Client{Subject: "alice", Address: netip.MustParseAddr("192.0.2.1"), may: (&grants{}).may}
+	for kind, code := range kinds {
+		for name, denied := range map[string]Client{
+			"not allowed":          {Subject: "bob"},
+			"not allowed, unnamed": {Address: netip.MustParseAddr("192.0.2.1")},
+			"not granted":          alice,
+		} {
+			request := registry.Request{Kind: kind, Name: "team-a/app"}
+			open, _ := gateOf(fixedMode{}, teamA, false)
+			who := denied.Subject
+			if who == "" {
+				who = denied.Address.String()
+			}
+			expectAnswer(t, name, open.Authorise(t.Context(), denied, request), http.StatusForbidden, registry.CodeDenied,
+				who+" may not pull from team-a/app: ask the operator of this registry for the right to it")
+			hidden, _ := gateOf(fixedMode{}, teamA, true)
+			expectAnswer(t, name, hidden.Authorise(t.Context(), denied, request), http.StatusNotFound, code, "team-a/app is not known here")
+		}
+	}
+}
+
+func expectAnswer(t *testing.T, name string, err error, status int, code registry.Code, message string) {
+	t.Helper()
+	refusal, ok := err.(*Refusal)
+	if !ok || refusal.Answer.Status != status || refusal.Answer.Code != code || refusal.Answer.Message != message {
+		t.Errorf("%s: %v, want %d %s: %s", name, err, status, code, message)
+	}
+}
+
+func TestVisible(t *testing.T) {
+	catalog := []string{"library/nginx", "team-a/app", "team-a/tools/db", "team-b/app"}
+	granted := &grants{yes: []string{"team-a/tools/db", "team-b/app"}}
+	for name, test := range map[string]struct {
+		allow  Policy
+		client Client
+		want   string
+		asked  string
+	}{
+		"all":                {Everything(), Client{}, "library/nginx team-a/app team-a/tools/db team-b/app", ""},
+		"allowed":            {teamA, Client{Subject: "alice"}, "team-a/app team-a/tools/db", ""},
+		"nothing":            {teamA, Client{Subject: "bob"}, "", ""},
+		"granted":            {Everything(), Client{Subject: "alice", may: granted.may}, "team-a/tools/db team-b/app", strings.Join(catalog, " ")},
+		"allowed, granted":   {teamA, Client{Subject: "alice", may: granted.may}, "team-a/tools/db", "team-a/app team-a/tools/db"},
+		"nothing to ask for": {teamA, Client{Subject: "bob", may: granted.may}, "", ""},
+	} {
+		granted.asked = nil
+		gate, events := gateOf(fixedMode{}, test.allow, false)
+		visible, err := gate.Visible(t.Context(), test.client, catalog)
+		if got := strings.Join(visible, " "); got != test.want || err != nil {
+			t.Errorf("%s: %s, %v, want %s", name, got, err, test.want)
+		}
+		var asked string
+		if len(granted.asked) > 0 {
+			asked = strings.Join(granted.asked[0], " ")
+		}
+		if asked != test.asked || len(granted.asked) > 1 {
+			t.Errorf("%s: Harbor was asked %q, want once, for %s", name, granted.asked, test.asked)
+		}
+		if len(events.refused) > 0 {
+			t.Errorf("%s: what is not shown was counted as refused: %v", name, events.refused)
+		}
+	}
+}
+
+func TestUnrestricted(t *testing.T) {
+	last := (&grants{}).may
+	for name, test := range map[string]struct {
+		allow  Policy
+		client Client
+		want   bool
+	}{
+		"everything":           {Everything(), Client{}, true},
+		"with a last word":     {Everything(), Client{Subject: "alice", may: last}, false},
+		"a part":               {teamA, Client{Subject: "alice"}, false},
+		"all, for alice":       {Policy{{Subjects: patternsOf("alice"), Pull: patternsOf("**")}}, Client{Subject: "alice"}, true},
+		"all, for others":      {Policy{{Subjects: patternsOf("bob"), Pull: patternsOf("**")}}, Client{Subject: "alice"}, false},
+		"whatever, by nothing": {nil, Client{Subject: "alice"}, false},
+	} {
+		gate, _ := gateOf(fixedMode{}, test.allow, false)
+		if got := gate.Unrestricted(test.client); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// An answer to somebody is for nobody else.
+func TestAuthenticates(t *testing.T) {
+	anonymous, _ := gateOf(NewAnonymous(nil), Everything(), false)
+	somebody, _ := gateOf(fixedMode{}, Everything(), false)
+	if anonymous.Authenticates() || !somebody.Authenticates() {
+		t.Error("a shared cache is told the wrong thing")
+	}
+}
