@@ -70,8 +70,11 @@ type Cache struct {
 	trial       chan struct{} // holds one while unproven credentials are tried
 
 	flights  *flight.Group[string, *token]
-	pings    *flight.Group[struct{}, *terms]
+	pings    *flight.Group[bool, *terms] // see forOurs
 	checkups *flight.Group[struct{}, struct{}]
+
+	others *flight.Group[*Credentials, Grant]
+	spared atomic.Pointer[time.Time] // until then the token service is asked about nobody else
 }
 
 // New checks the options. It sends nothing: upstream may be down at start.
@@ -111,8 +114,9 @@ func New(o Options) (*Cache, error) {
 	}
 	c.tokens = newTokens(c.renewal)
 	c.flights = flight.NewGroup[string, *token](c.life)
-	c.pings = flight.NewGroup[struct{}, *terms](c.life)
+	c.pings = flight.NewGroup[bool, *terms](c.life)
 	c.checkups = flight.NewGroup[struct{}, struct{}](c.life)
+	c.others = flight.NewGroup[*Credentials, Grant](c.life)
 	return c, nil
 }
 

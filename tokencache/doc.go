@@ -21,6 +21,9 @@
 //     upstream's word, and its 401 is handed to the caller.
 //  6. Tokens in use are renewed before they expire (renew.go).
 //
+// Of somebody else's credentials nothing is kept: what they are granted is asked each
+// time ([Cache.Ask], ask.go).
+//
 // Credentials go to upstream's own origin and to nowhere else, unless the
 // operator says so ([Options].TokenURL, [Options].Realms). No mutex is held
 // over the network, and [Cache.Close] waits for everything that was begun.

@@ -74,6 +74,16 @@ func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("no token from %s: %s", e.Upstream, e.Reason)
 }
 
+// A RefusedError says that the token service answered 401 to credentials that are not
+// ours: see [Cache.Ask].
+type RefusedError struct {
+	Upstream string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%s does not take the user name and the password", e.Upstream)
+}
+
 // A RealmError says that upstream's challenge names a token service at another
 // origin, to which no credential is sent.
 type RealmError struct {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -51,14 +52,26 @@ type token struct {
 	noGrant       bool // no token at all: upstream knows us and grants nothing
 }
 
-// exchange asks the token service once (GET with Basic, the Docker token
-// specification; Harbor answers 405 to the POST form). The error is ctx's own,
-// errUnauthorized, a [*RealmError] or an [*UnavailableError].
+// exchange asks the token service once with our own credentials. The error is ctx's
+// own, errUnauthorized, a [*RealmError] or an [*UnavailableError].
 func (c *Cache) exchange(ctx context.Context, t *terms, creds Credentials, scopes []Scope) (*token, error) {
 	realm, err := c.realm(t)
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
+	issued, err := c.issue(ctx, realm, t, creds, scopes)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	c.events.ExchangeDone(c.result(t, issued, scopes, err), time.Since(began))
+	return issued, err
+}
+
+// issue asks the token service at the realm for a token (GET with Basic, the Docker
+// token specification; Harbor answers 405 to the POST form). The error is ctx's own,
+// errUnauthorized or an [*UnavailableError].
+func (c *Cache) issue(ctx context.Context, realm *url.URL, t *terms, creds Credentials, scopes []Scope) (*token, error) {
 	asked := *realm
 	asked.Fragment = ""
 	query := asked.Query()
@@ -75,19 +88,16 @@ func (c *Cache) exchange(ctx context.Context, t *terms, creds Credentials, scope
 
 	generation, began := c.generations.Add(1), time.Now()
 	got, err := c.get(ctx, &asked, creds)
-	var issued *token
-	if err == nil {
-		issued, err = c.read(got, creds)
+	if err != nil {
+		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	issued, err := c.read(got, creds)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		issued.generation, issued.exchanged = generation, began
-		issued.noGrant = t.harbor() && len(scopes) > 0 && issued.grant.Subject != "" && issued.grantsNothing()
-	}
-	c.events.ExchangeDone(c.result(t, issued, scopes, err), time.Since(began))
-	return issued, err
+	issued.generation, issued.exchanged = generation, began
+	issued.noGrant = t.harbor() && len(scopes) > 0 && issued.grant.Subject != "" && issued.grantsNothing()
+	return issued, nil
 }
 
 // result names the outcome of an exchange.

@@ -43,6 +43,13 @@ func termsOf(challenges []Challenge) (*terms, bool) {
 	return chosen, chosen != nil
 }
 
+// Who waits for a ping: one that fails is a setback for our own account only where
+// it was sent for its sake.
+const (
+	forOurs   = true
+	forOthers = false
+)
+
 // terms returns what is known of upstream, or asks it: one ping for all who wait.
 func (c *Cache) terms(ctx context.Context) (*terms, error) {
 	if known := c.known.Load(); known != nil {
@@ -51,19 +58,26 @@ func (c *Cache) terms(ctx context.Context) (*terms, error) {
 	if err := c.gate(ctx); err != nil {
 		return nil, err
 	}
-	return c.pings.Do(ctx, struct{}{}, func(ctx context.Context) (*terms, error) {
-		if known := c.known.Load(); known != nil {
-			return known, nil
-		}
+	return c.pings.Do(ctx, forOurs, func(ctx context.Context) (*terms, error) {
 		generation := c.generations.Add(1)
-		learnt, err := c.ping(ctx)
+		learnt, err := c.learn(ctx)
 		if err != nil {
 			c.settle(ctx, generation, nil, err)
-			return nil, err
 		}
-		c.known.Store(learnt)
-		return learnt, nil
+		return learnt, err
 	})
+}
+
+// learn asks for what is not known yet.
+func (c *Cache) learn(ctx context.Context) (*terms, error) {
+	if known := c.known.Load(); known != nil {
+		return known, nil
+	}
+	learnt, err := c.ping(ctx)
+	if err == nil {
+		c.known.Store(learnt)
+	}
+	return learnt, err
 }
 
 // confirmed asks for upstream's terms again when what they named was no token

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -67,9 +68,6 @@ func closeDoors(doors []*door) error {
 // newMode builds the one access mode that a valid listener has.
 func newMode(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (access.Mode, error) {
 	name := string(l.Address)
-	file := func(path string) func() ([]byte, error) {
-		return func() ([]byte, error) { return config.ReadFile(path) }
-	}
 	switch {
 	case l.Password != nil:
 		mode, err := access.NewPassword(access.PasswordOptions{Read: file(l.Password.HtpasswdFile), Listener: name, Events: events, Log: log})
@@ -78,7 +76,11 @@ func newMode(l config.Listener, harbor *upstream.Client, events access.Events, l
 		}
 		return mode, nil
 	case l.Token != nil:
-		return nil, errors.New("token: TODO")
+		mode, err := access.NewToken(access.TokenOptions{Issuers: issuers(l.Token), Listener: name, Events: events, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		return mode, nil
 	case l.MTLS != nil:
 		mode, err := access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
 		if err != nil {
@@ -86,13 +88,35 @@ func newMode(l config.Listener, harbor *upstream.Client, events access.Events, l
 		}
 		return mode, nil
 	case l.Harbor != nil:
-		return nil, errors.New("harbor: TODO")
+		return access.NewHarbor(access.HarborOptions{Upstream: harbor, Listener: name, Events: events, Log: log}), nil
 	}
 	networks := make([]netip.Prefix, len(l.Anonymous.Networks))
 	for i, network := range l.Anonymous.Networks {
 		networks[i] = network.Prefix
 	}
 	return access.NewAnonymous(networks), nil
+}
+
+// file reads a file that a mode is about.
+func file(path string) func() ([]byte, error) {
+	return func() ([]byte, error) { return config.ReadFile(path) }
+}
+
+// issuers turns the configuration's into those of the token mode.
+func issuers(configured config.Issuers) []access.Issuer {
+	var made []access.Issuer
+	for _, c := range configured {
+		one := access.Issuer{
+			Issuer: string(c.Issuer), Audience: c.Audience, Prefix: c.Prefix, SubjectClaim: c.SubjectClaim, GroupsClaim: c.GroupsClaim,
+			BearerToken: c.BearerToken,
+			Client:      func() (*http.Client, error) { return issuerClient(c.CAFile) },
+		}
+		if c.JWKSFile != "" {
+			one.JWKS = file(c.JWKSFile)
+		}
+		made = append(made, one)
+	}
+	return made
 }
 
 // allowed turns rules into a policy. Where none are written, and the configuration

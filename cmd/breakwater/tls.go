@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
+	"net/http"
 	"sync/atomic"
 
 	"breakwater/config"
@@ -13,21 +13,11 @@ import (
 // upstreamTLS reads an upstream's authorities, which are trusted besides the
 // system's, and the client certificate that it is shown.
 func upstreamTLS(u config.Upstream) (*tls.Config, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12}
-	if u.CAFile != "" {
-		bundle, err := os.ReadFile(u.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("upstreams.%s.ca_file: %w", u.Name, err)
-		}
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("the system's certificate authorities cannot be read: %w", err)
-		}
-		if !roots.AppendCertsFromPEM(bundle) {
-			return nil, fmt.Errorf("upstreams.%s.ca_file: no certificate in %s", u.Name, u.CAFile)
-		}
-		settings.RootCAs = roots
+	roots, err := authorities(u.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("upstreams.%s.ca_file: %w", u.Name, err)
 	}
+	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	if u.CertFile != "" {
 		certificate, err := tls.LoadX509KeyPair(u.CertFile, u.KeyFile)
 		if err != nil {
@@ -36,6 +26,42 @@ func upstreamTLS(u config.Upstream) (*tls.Config, error) {
 		settings.Certificates = []tls.Certificate{certificate}
 	}
 	return settings, nil
+}
+
+// authorities are those of the file besides the system's; without a file nil, which
+// means the system's.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	bundle, err := config.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificate authorities cannot be read: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(bundle) {
+		return nil, fmt.Errorf("no certificate in %s", file)
+	}
+	return roots, nil
+}
+
+// issuerClient asks an issuer of tokens for its keys. It follows no redirect: what it
+// shows the issuer is for that one alone.
+func issuerClient(caFile string) (*http.Client, error) {
+	roots, err := authorities(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:           http.ProxyFromEnvironment,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // certificate is what clients of a listener are shown; it follows its files.

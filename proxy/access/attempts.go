@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/sha256"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -56,6 +57,16 @@ func (a *attempts) pause(from netip.Addr, username string) time.Duration {
 	defer a.mu.Unlock()
 	f := a.recent(pairOf(from, username))
 	return max(f.pause()-time.Since(f.last), 0)
+}
+
+// slowedDown is the refusal of whoever has to wait, or nil.
+func (a *attempts) slowedDown(from netip.Addr, username string) *Refusal {
+	pause := a.pause(from, username)
+	if pause == 0 {
+		return nil
+	}
+	seconds := int(math.Ceil(pause.Seconds()))
+	return later(SlowedDown, seconds, nil, "too many wrong passwords for this user name from your address: try again in %d s", seconds)
 }
 
 // failed counts a wrong password; succeeded forgets what was counted.

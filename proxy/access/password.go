@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -165,9 +164,8 @@ func (p *Password) check(ctx context.Context, from netip.Addr, c credentials, ha
 		return false, busy(errors.New("the queue of logins to check is full, for all or for whoever comes from there"))
 	}
 	defer leave()
-	if pause := p.attempts.pause(from, c.username); pause > 0 {
-		seconds := int(math.Ceil(pause.Seconds()))
-		return false, later(SlowedDown, seconds, nil, "too many wrong passwords for this user name from your address: try again in %d s", seconds)
+	if refusal := p.attempts.slowedDown(from, c.username); refusal != nil {
+		return false, refusal
 	}
 	if err := p.hashing.begin(ctx); err != nil {
 		return false, err

@@ -138,6 +138,12 @@ func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.
 	return c.tokens.Grant(ctx, scope)
 }
 
+// Ask asks the token service what upstream lets somebody else's credentials do: see
+// [tokencache.Cache.Ask].
+func (c *Client) Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
+	return c.tokens.Ask(ctx, theirs, scopes...)
+}
+
 // Distrust drops the token that is held for s: see [tokencache.Cache.Distrust].
 func (c *Client) Distrust(s tokencache.Scope) { c.tokens.Distrust(s) }
 

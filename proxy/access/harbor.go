@@ -1,0 +1,226 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"breakwater/internal/flight"
+	"breakwater/proxy/registry"
+	"breakwater/tokencache"
+
+	"go.uber.org/zap"
+)
+
+// Asker is Harbor, as far as it tells about its accounts. Errors are those of
+// [tokencache.Cache].
+type Asker interface {
+	// Ask tells what Harbor grants to credentials that are not ours.
+	Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error)
+	// Grant tells what it grants to our own, right now.
+	Grant(ctx context.Context, scope tokencache.Scope) (tokencache.Grant, error)
+	// Health is nil if Harbor says that it is well, or says nothing.
+	Health(ctx context.Context) error
+}
+
+// HarborOptions are what a [Harbor] needs. All but Log are required.
+type HarborOptions struct {
+	Upstream Asker
+	Listener string // its address as configured, for logs and metrics
+	Events   Events
+	Log      *zap.Logger // may be nil
+}
+
+// What is worth asking Harbor about.
+const (
+	longestHarborUsername = 255  // bytes, as Harbor's own
+	longestHarborPassword = 1024 // bytes: an OpenID user's CLI secret and a robot's have far less
+)
+
+// Harbor is the [Mode] of those who have an account in Harbor, a user's or a robot's,
+// and send its name and password as Basic (RFC 7617). Who they are, and from which
+// projects they may pull, is Harbor's word: see verdict.go for how it is read, lane.go
+// for how it is asked without hurting anybody.
+//
+// A request for a repository is asked about once, with the repository's scope, which
+// tells both. Only for what names no repository, such as a login's GET /v2/, who
+// somebody is is asked alone.
+type Harbor struct {
+	options HarborOptions
+
+	known   *memory[time.Time] // logins accepted lately, by when the last question began whose answer named them
+	granted *memory[bool]      // may a login that is known pull from a project?
+	refused *memory[*Refusal]  // logins; apart from known, so that guesses drive out nobody
+
+	attempts *attempts
+	trials   *trials
+	lanes    *lanes
+	silent   atomic.Bool // Harbor could not tell, when it was asked last
+
+	life      *flight.Life
+	questions *flight.Group[question, map[string]bool]
+}
+
+// login is what a client says of itself.
+type login struct {
+	credentials
+	print fingerprint
+	from  netip.Addr
+}
+
+// account is what Harbor may count the name's wrong passwords under.
+func (l login) account() string { return strings.ToLower(l.username) }
+
+// robot tells accounts of which a wrong password does not make Harbor refuse the right
+// one for a while. The prefix is Harbor's default; a robot of another one is waited
+// for like a user.
+func (l login) robot() bool { return strings.HasPrefix(l.username, "robot$") }
+
+// NewHarbor asks nothing of the network.
+func NewHarbor(o HarborOptions) *Harbor {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	life := flight.NewLife()
+	return &Harbor{
+		options: o,
+		known:   newMemory[time.Time](), granted: newMemory[bool](), refused: newMemory[*Refusal](),
+		attempts: newAttempts(), trials: newTrials(), lanes: newLanes(),
+		life: life, questions: flight.NewGroup[question, map[string]bool](life),
+	}
+}
+
+// Name implements [Mode].
+func (h *Harbor) Name() string { return "harbor" }
+
+// Challenge implements [Mode].
+func (h *Harbor) Challenge() string { return Basic }
+
+// Reload implements [Mode]: there are no files.
+func (h *Harbor) Reload() error { return nil }
+
+// Close implements [Mode]: it ends the questions under way, and waits for them.
+func (h *Harbor) Close() error {
+	h.life.End()
+	return nil
+}
+
+// Authenticate implements [Mode]. Where a repository is named, that the client is who
+// it says is known only once [Gate.Authorise] has let it pull.
+func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, error) {
+	c, given, ok := presented(r)
+	switch {
+	case !ok || c.bearer:
+		return Client{}, unauthorized(BadCredentials, errors.New("an Authorization that is not Basic"),
+			"this registry takes the user name and password, or robot's secret, of a Harbor account: log in with these")
+	case !given:
+		return Client{}, unauthorized(NoCredentials, nil, "this registry wants the user name and password of a Harbor account: log in first")
+	case !sendable(c.username, longestHarborUsername) || !sendable(c.secret.Reveal(), longestHarborPassword):
+		return Client{}, wrong(errors.New("empty or too long, or with control characters"))
+	}
+	l := login{c, h.known.fingerprint(c.username, c.secret.Reveal()), address(r)}
+	if refusal, ok := h.refused.get(l.print); ok {
+		return Client{}, refusal
+	}
+	if request, err := registry.Parse(r.Method, r.URL); err != nil || request.Name == "" {
+		if _, err := h.find(ctx, l, nil); err != nil {
+			return Client{}, err
+		}
+	}
+	return Client{Subject: c.username, may: func(ctx context.Context, repositories []string) ([]bool, error) {
+		return h.may(ctx, l, repositories)
+	}}, nil
+}
+
+// may implements a Client's last word.
+func (h *Harbor) may(ctx context.Context, l login, repositories []string) ([]bool, error) {
+	verdicts := make(map[string]bool) // by project
+	var open []string                 // a repository of each project that is to be asked about
+	for _, repository := range repositories {
+		project := projectOf(repository)
+		if _, seen := verdicts[project]; seen {
+			continue
+		}
+		granted, remembered := h.recall(l, project)
+		verdicts[project] = granted
+		if !remembered {
+			open = append(open, repository)
+		}
+	}
+	for len(open) > 0 {
+		asked := open[:inOneQuestion(open)]
+		found, err := h.find(ctx, l, asked)
+		if err != nil {
+			return nil, err
+		}
+		for _, repository := range asked {
+			verdicts[projectOf(repository)] = found[projectOf(repository)]
+		}
+		open = open[len(asked):]
+	}
+	may := make([]bool, len(repositories))
+	for i, repository := range repositories {
+		may[i] = verdicts[projectOf(repository)]
+	}
+	return may, nil
+}
+
+// find asks Harbor about the projects of the repositories, of each of which there is
+// one; without any, only who the login is. An error is a [*Refusal] or ctx's own.
+func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[string]bool, error) {
+	for {
+		if refusal, ok := h.refused.get(l.print); ok {
+			return nil, refusal
+		}
+		if named, known := h.known.get(l.print); known {
+			if len(repositories) == 0 && time.Since(named) < acceptedMemory {
+				return nil, nil
+			}
+			found, err := h.questions.Do(ctx, question{login: l.print, about: strings.Join(repositories, " ")},
+				func(ctx context.Context) (map[string]bool, error) { return h.converse(ctx, l, repositories, true) })
+			return found, h.told(err)
+		}
+		// Of an unknown login there is one question at a time, whatever it is for.
+		found, err := h.questions.Do(ctx, question{login: l.print, trial: true},
+			func(ctx context.Context) (map[string]bool, error) { return h.try(ctx, l, repositories) })
+		if away, ok := errors.AsType[*turnedAway](err); ok && away.from != neighbourhood(l.from) {
+			continue // who began it comes from where there are too many: we do not
+		}
+		if err != nil || answers(found, repositories) {
+			return found, h.told(err)
+		}
+		// It was for other projects, but now the login is known.
+	}
+}
+
+// question is what is asked once for all who want to know.
+type question struct {
+	login fingerprint
+	trial bool   // the login is unknown
+	about string // repositories; "": who the login is, or of a trial whatever came first
+}
+
+// answers tells whether all that was asked is found.
+func answers(found map[string]bool, repositories []string) bool {
+	for _, repository := range repositories {
+		if _, ok := found[projectOf(repository)]; !ok {
+			return false
+		}
+	}
+	return found != nil
+}
+
+// told is what the client is told of an error that is not a refusal yet.
+func (h *Harbor) told(err error) error {
+	if away, ok := errors.AsType[*turnedAway](err); ok {
+		return away.refusal
+	}
+	if errors.Is(err, flight.ErrClosed) {
+		return later(Unverifiable, 1, err, "this registry is being stopped: try again")
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+package access
+
+import (
+	"net/url"
+	"strings"
+
+	"breakwater/tokencache"
+)
+
+// recall is what is remembered of a login's right in a project.
+func (h *Harbor) recall(l login, project string) (granted, remembered bool) {
+	if _, known := h.known.get(l.print); !known {
+		return false, false // refused since
+	}
+	return h.granted.get(h.inProject(l, project))
+}
+
+func (h *Harbor) inProject(l login, project string) fingerprint {
+	return h.granted.fingerprint(string(l.print[:]), project)
+}
+
+func pullFrom(repository string) tokencache.Scope {
+	return tokencache.Scope{Type: "repository", Name: repository, Actions: []string{"pull"}}
+}
+
+// projectOf is what Harbor's rights are given on, with the slash, so that it is no name
+// that is without a project.
+func projectOf(repository string) string {
+	i := strings.IndexByte(repository, '/')
+	if i < 0 {
+		return repository
+	}
+	return repository[:i+1]
+}
+
+// What one question may be about: nginx takes 8 KiB of a request's first line.
+const (
+	mostScopes    = 50
+	longestScopes = 6 << 10 // bytes, as they are sent
+)
+
+// inOneQuestion is how many of the repositories, the first of them at least, may be
+// asked about at once.
+func inOneQuestion(repositories []string) int {
+	length := 0
+	for i, repository := range repositories {
+		length += len("&scope=") + len(url.QueryEscape(pullFrom(repository).String()))
+		if i == mostScopes || i > 0 && length > longestScopes {
+			return i
+		}
+	}
+	return len(repositories)
+}
