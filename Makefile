@@ -28,12 +28,12 @@ demo: build ## see a private image come through: no Harbor, no network needed
 test: ## run every test with the race detector
 	@go test -race ./...
 
-e2e: e2e-packages build tools ## pull with crane, skopeo and dockerd through the real program (needs root)
+e2e: e2e-packages build tools ## pull with crane, skopeo, podman, dockerd and containerd through the real program (needs root)
 	@go test -tags e2e -count=1 -timeout 15m -v ./test/e2e/...
 
 # Each command and the package that has it, in an order in which an earlier one
 # may bring a later one: Debian 12 has docker in docker.io, Debian 13 apart.
-E2E_COMMANDS := curl:curl skopeo:skopeo dockerd:docker.io docker:docker-cli
+E2E_COMMANDS := curl:curl skopeo:skopeo podman:podman dockerd:docker.io docker:docker-cli containerd:containerd
 
 e2e-packages: # the Debian packages that e2e drives, installed where they are missing
 	@PATH="$$PATH:/usr/sbin:/sbin"; updated=; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \

@@ -21,7 +21,7 @@ const readyLimit = 20 * time.Second
 // A breakwater is the real program, serving.
 type breakwater struct {
 	*process
-	registry string // host:port of the registry
+	registry string // host:port of the registry; "" where clients have to log in
 	admin    string // host:port of metrics and health
 	started  int    // bytes of output before it served
 }
@@ -52,7 +52,11 @@ func (b *breakwater) launch(t *testing.T, args ...string) {
 func (b *breakwater) waitReady(t *testing.T) {
 	t.Helper()
 	b.waitUntil(t, readyLimit, func() error {
-		for _, url := range []string{"http://" + b.admin + "/readyz", "http://" + b.registry + "/v2/"} {
+		urls := []string{"http://" + b.admin + "/readyz"}
+		if b.registry != "" {
+			urls = append(urls, "http://"+b.registry+"/v2/")
+		}
+		for _, url := range urls {
 			if status, _, err := get(url); err != nil {
 				return err
 			} else if status != http.StatusOK {

@@ -12,6 +12,12 @@
 // takes things out. Whatever happens, each byte that came is compared with what was
 // pushed, and the folder with what the program says of it.
 //
+// The tests on access have a Breakwater that asks its clients who they are, by each mode:
+// Docker, podman, skopeo, crane and containerd log in, with passwords, tokens,
+// certificates and accounts of Harbor's own, and pull; who may not is refused, in words
+// that the client shows. Everything that was written and said is then searched for what
+// they proved themselves with, and each refusal is to be found in the log and the metrics.
+//
 // When a test ends its world is taken down, and what must hold for every run is
 // checked there: the program ends on SIGTERM with status 0, each line that it
 // wrote is a JSON object, and no password, token or cookie is in its log, on

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -56,35 +57,43 @@ type docker struct {
 	socket string
 }
 
-// startDocker starts a daemon that touches nothing of the machine: no bridge,
-// no firewall rules, all its state below one folder, plain copies of files
-// instead of mounts (the vfs driver). It starts a containerd of its own.
+// startDocker starts a daemon that pulls through a mirror.
 func startDocker(t *testing.T, mirror string) *docker {
+	t.Helper()
+	return startDaemon(t, "", map[string]any{
+		"registry-mirrors":    []string{"http://" + mirror},
+		"insecure-registries": []string{mirror},
+	})
+}
+
+// startDaemon starts a daemon that touches nothing of the machine: no bridge,
+// no firewall rules, all its state below one folder, plain copies of files
+// instead of mounts (the vfs driver). It starts a containerd of its own. What it finds
+// in /etc/docker is the folder etc, if one is given.
+func startDaemon(t *testing.T, etc string, more map[string]any) *docker {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("a Docker daemon needs root: please run `make e2e` as root")
 	}
-	root := dockerRoot(t)
+	root := shortRoot(t)
 	path := func(name string) string { return filepath.Join(root, name) }
-	settings, err := json.Marshal(map[string]any{
-		"registry-mirrors":    []string{"http://" + mirror},
-		"insecure-registries": []string{mirror},
-		"storage-driver":      "vfs",
-		"iptables":            false,
-		"bridge":              "none",
-		"data-root":           path("data"),
-		"exec-root":           path("exec"),
-		"pidfile":             path("pid"),
-		"hosts":               []string{"unix://" + path("sock")},
-	})
-	if err != nil {
-		t.Fatal(err)
+	settings := map[string]any{
+		"storage-driver": "vfs",
+		"iptables":       false,
+		"bridge":         "none",
+		"data-root":      path("data"),
+		"exec-root":      path("exec"),
+		"pidfile":        path("pid"),
+		"hosts":          []string{"unix://" + path("sock")},
 	}
-	if err := os.WriteFile(path("daemon.json"), settings, 0o600); err != nil {
-		t.Fatal(err)
+	maps.Copy(settings, more)
+	mustDo(t, os.WriteFile(path("daemon.json"), must(json.Marshal(settings))(t), 0o600))
+	command := []string{installed(t, "dockerd"), "--config-file", path("daemon.json")}
+	if etc != "" {
+		command = append(inPlaceOf(t, "/etc/docker", etc), command...)
 	}
 	d := &docker{home: newHome(t), socket: "unix://" + path("sock")}
-	d.process = start(t, "dockerd", d.home.command(installed(t, "dockerd"), "--config-file", path("daemon.json")))
+	d.process = start(t, "dockerd", d.home.command(command[0], command[1:]...))
 	d.waitUntil(t, time.Minute, func() error {
 		out, err := d.home.command(installed(t, "docker"), "--host", d.socket, "version").CombinedOutput()
 		if err != nil {
@@ -95,9 +104,18 @@ func startDocker(t *testing.T, mirror string) *docker {
 	return d
 }
 
-// dockerRoot makes the daemon's folder. Its path is short, because a socket's
-// may have 107 bytes only, and nothing may be mounted below it in the end.
-func dockerRoot(t *testing.T) string {
+// inPlaceOf is the beginning of a command that finds another folder at a path: in a
+// mount namespace of its own, so that nobody else does.
+func inPlaceOf(t *testing.T, path, folder string) []string {
+	t.Helper()
+	mustDo(t, os.MkdirAll(path, 0o755)) // as the daemon would
+	return []string{installed(t, "unshare"), "--mount", "--propagation", "private",
+		"sh", "-c", `mount --bind "$1" "$2" && shift 2 && exec "$@"`, "sh", folder, path}
+}
+
+// shortRoot makes a folder for a daemon. Its path is short, because a socket's may
+// have 107 bytes only, and podman's 50; nothing may be mounted below it in the end.
+func shortRoot(t *testing.T) string {
 	t.Helper()
 	root, err := os.MkdirTemp("", "e2e")
 	if err != nil {
@@ -105,7 +123,7 @@ func dockerRoot(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		for _, point := range mountsBelow(t, root) {
-			t.Errorf("the daemon left a mount: %s", point)
+			t.Errorf("a mount was left: %s", point)
 			if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
 				t.Errorf("unmounting %s: %v", point, err)
 			}

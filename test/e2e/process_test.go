@@ -133,10 +133,18 @@ func (tr *transcript) tail(n int) string {
 }
 
 // A home is an empty home folder for clients: no login of the person or the
-// machine that runs the tests is found there.
+// machine that runs the tests is found there. With a file ca.crt in it, clients trust
+// that authority.
 type home string
 
-func newHome(t *testing.T) home { return home(t.TempDir()) }
+func newHome(t *testing.T) home {
+	t.Helper()
+	h := home(t.TempDir())
+	if err := os.WriteFile(filepath.Join(string(h), "auth.json"), []byte("{}"), 0o600); err != nil { // podman wants it to be there
+		t.Fatal(err)
+	}
+	return h
+}
 
 // command prepares a client that lives in this home.
 func (h home) command(program string, args ...string) *exec.Cmd {
@@ -148,23 +156,49 @@ func (h home) command(program string, args ...string) *exec.Cmd {
 		"XDG_RUNTIME_DIR=" + string(h),
 		"XDG_CONFIG_HOME=" + string(h),
 		"DOCKER_CONFIG=" + string(h),
-		"REGISTRY_AUTH_FILE=" + string(h) + "/no-auth.json",
+		"REGISTRY_AUTH_FILE=" + string(h) + "/auth.json",
 		"TMPDIR=" + os.TempDir(),
 	}
+	if ca := filepath.Join(string(h), "ca.crt"); exists(ca) {
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+ca)
+	}
 	return cmd
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // run runs a client to its end and returns what it wrote to its standard
 // output. The test stops if the client fails.
 func (h home) run(t *testing.T, program string, args ...string) string {
 	t.Helper()
+	return h.tell(t, "", program, args...)
+}
+
+// tell is run of a client that reads its standard input, such as a password.
+func (h home) tell(t *testing.T, stdin, program string, args ...string) string {
+	t.Helper()
 	cmd := h.command(program, args...)
+	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", program, strings.Join(args, " "), err, stdout.String(), stderr.String())
 	}
 	return stdout.String()
+}
+
+// fail runs a client that must fail, and must say why in these words.
+func (h home) fail(t *testing.T, says, stdin, program string, args ...string) {
+	t.Helper()
+	cmd := h.command(program, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	output, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), says) {
+		t.Errorf("%s %s: %v, want a failure that says %q:\n%s", program, strings.Join(args, " "), err, says, output)
+	}
 }
 
 // tool returns the path of a program that make builds into bin.

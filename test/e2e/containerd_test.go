@@ -1,0 +1,93 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// A containerd is a daemon of the test's own, with ctr as its client.
+type containerd struct {
+	*process
+	home   home
+	socket string
+}
+
+// startContainerd starts a daemon with all its state below one folder, without the
+// parts that would need a network or another file system.
+func startContainerd(t *testing.T, h home) *containerd {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("containerd needs root: please run `make e2e` as root")
+	}
+	root := shortRoot(t)
+	path := func(name string) string { return filepath.Join(root, name) }
+	settings := fmt.Sprintf(`version = 2
+root = %q
+state = %q
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+  address = %q
+`, path("root"), path("state"), path("sock"))
+	mustDo(t, os.WriteFile(path("config.toml"), []byte(settings), 0o600))
+	c := &containerd{home: h, socket: path("sock")}
+	c.process = start(t, "containerd", h.command(installed(t, "containerd"), "--config", path("config.toml")))
+	c.waitUntil(t, time.Minute, func() error {
+		out, err := h.command(installed(t, "ctr"), c.ctr("version")...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ctr version: %w: %s", err, out)
+		}
+		return nil
+	})
+	return c
+}
+
+func (c *containerd) ctr(args ...string) []string {
+	return append([]string{"--address", c.socket}, args...)
+}
+
+// The registry that images are named by, which nobody reaches: they come from the
+// host of hosts.toml, or not at all.
+const namedRegistry = "registry.example.com"
+
+// hosts writes hosts.toml for that registry, and returns the folder that it is in.
+func hosts(t *testing.T, host string, lines ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := fmt.Sprintf("server = \"https://127.0.0.1:1\"\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n  %s\n", host, strings.Join(lines, "\n  "))
+	mustDo(t, os.Mkdir(filepath.Join(dir, namedRegistry), 0o755))
+	mustDo(t, os.WriteFile(filepath.Join(dir, namedRegistry, "hosts.toml"), []byte(text), 0o600))
+	return dir
+}
+
+// header is the part of hosts.toml that makes containerd say who it is.
+func header(host, authorization string) string {
+	return fmt.Sprintf("[host.%q.header]\n    Authorization = %q", host, authorization)
+}
+
+// checkPull pulls an image of the registry and looks for all of it.
+func (c *containerd) checkPull(t *testing.T, hosts, repository string, pushed v1.Image) {
+	t.Helper()
+	reference := namedRegistry + "/" + repository + ":1.0"
+	c.home.run(t, installed(t, "ctr"), c.ctr("images", "pull", "--snapshotter", "native", "--hosts-dir", hosts, reference)...)
+	for _, hash := range append(contentOf(t, pushed), digestOf(t, pushed)) {
+		content := c.home.run(t, installed(t, "ctr"), c.ctr("content", "get", hash.String())...)
+		checkDigest(t, hash.String(), []byte(content), hash)
+	}
+	c.home.run(t, installed(t, "ctr"), c.ctr("images", "rm", "--sync", reference)...)
+}
+
+// checkRefused makes sure that it cannot be pulled, for that reason.
+func (c *containerd) checkRefused(t *testing.T, hosts, repository, says string) {
+	t.Helper()
+	c.home.fail(t, says, "", installed(t, "ctr"),
+		c.ctr("content", "fetch", "--hosts-dir", hosts, namedRegistry+"/"+repository+":1.0")...)
+}
