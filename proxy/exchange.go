@@ -132,6 +132,16 @@ func (x *exchange) level(status int) zapcore.Level {
 	return zapcore.InfoLevel
 }
 
+// subject is whom the client was proven to be: in some modes that is known only once
+// it may pull, or may not.
+func (x *exchange) subject() string {
+	switch x.turnedAway() {
+	case "", access.NotAllowed, access.NotGranted, access.TooManyAtOnce:
+		return x.client.Subject
+	}
+	return ""
+}
+
 func (x *exchange) fields(served Served) []zap.Field {
 	fields := []zap.Field{
 		zap.String("request_id", x.id), zap.String("listener", x.gate.Listener), zap.String("client", clientAddress(x.r)),
@@ -141,8 +151,8 @@ func (x *exchange) fields(served Served) []zap.Field {
 		zap.String("cache", served.Cache), zap.Duration("took", served.Took),
 		zap.String("user_agent", shorten(x.r.UserAgent())),
 	}
-	if x.client.Subject != "" {
-		fields = append(fields, zap.String("subject", shorten(x.client.Subject)))
+	if subject := x.subject(); subject != "" {
+		fields = append(fields, zap.String("subject", shorten(subject)))
 	}
 	if why := x.turnedAway(); why != "" {
 		fields = append(fields, zap.String("refused", string(why)))

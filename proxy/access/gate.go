@@ -85,17 +85,21 @@ func (g *Gate) Authorise(ctx context.Context, client Client, request registry.Re
 	if request.Name == "" {
 		return nil // of the catalog it sees what it may pull
 	}
+	// First the word that also proves who the client is: the policy tells nothing about
+	// somebody to whoever just says that name.
+	if client.may != nil {
+		may, err := client.may(ctx, []string{request.Name})
+		if err == nil && !may[0] {
+			err = g.denied(NotGranted, client, request)
+		}
+		if err != nil {
+			return g.counted(err)
+		}
+	}
 	if !g.Allow.Allows(client, request.Name) {
 		return g.counted(g.denied(NotAllowed, client, request))
 	}
-	if client.may == nil {
-		return nil
-	}
-	may, err := client.may(ctx, []string{request.Name})
-	if err == nil && !may[0] {
-		err = g.denied(NotGranted, client, request)
-	}
-	return g.counted(err)
+	return nil
 }
 
 // Unrestricted tells whether there is nothing that the client may not see.
