@@ -4,8 +4,8 @@
 #   docker build --build-arg VERSION=$(git describe --tags --always) -t breakwater .
 #   docker run --read-only --network host -v ./config:/etc/breakwater:ro breakwater
 #
-# The host's network, because a registry without access modes listens on the
-# loopback address only, which a published port does not reach.
+# The host's network makes 127.0.0.1 the host's. With a published port, say who may
+# pull: serve --listen :5000 --anonymous NETWORK, or an access mode in the file.
 
 # The compiler runs on the builder's own platform and cross-compiles: Go needs
 # no emulation for that, and CGO is off.

@@ -64,7 +64,7 @@ func New(version string, upstreams ...string) *Metrics {
 		mismatches:       counter("digest_mismatches_total", "Content from upstream that was not what its digest says. No client got it whole.", "upstream", "kind"),
 
 		refusals: counter("client_refusals_total", "Requests and connections of clients that were turned away, by listener and reason. no_credentials: a client asks how to log in, as each pull of some begins.", "listener", "reason"),
-		checks:   counter("client_credential_checks_total", "Credentials of clients that were not remembered and so were hashed, verified, or asked Harbor about.", "listener", "result"),
+		checks:   counter("client_credential_checks_total", "Credentials of clients that were not remembered and so were hashed, verified, or asked Harbor about: accepted, rejected, or unknown, since who could tell could not be asked.", "listener", "result"),
 
 		exchanges:        counter("token_exchanges_total", "Questions to the token service, by result.", "upstream", "result"),
 		exchangeDuration: histogram("token_exchange_duration_seconds", "Time that the token service took.", "upstream"),

@@ -34,8 +34,9 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Say what is wrong with a configuration, and what the upstream really grants",
 		Long: `Check reads the configuration, looks whether the cache's folder can be written by
-whoever runs it, says who may pull at each listener, then asks the upstream registry as a pull will, and says step by
-step what it saw and what to do. Nothing is written, here or upstream.
+whoever runs it, says who may pull at each listener, then asks the upstream registry
+as a pull will, and says step by step what it saw and what to do. Nothing is written,
+here or upstream.
 
 Exit status: 0 all works (with warnings or without), 1 a step failed, 2 the
 configuration is wrong.`,

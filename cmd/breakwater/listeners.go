@@ -48,7 +48,7 @@ func newDoor(l config.Listener, harbor *upstream.Client, events access.Events, l
 	}
 	mode, err := newMode(l, harbor, events, log.With(zap.String("listener", string(l.Address))))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", from(l), err)
 	}
 	d.gate = access.New(access.Options{
 		Listener: string(l.Address), Mode: mode, Allow: allowed(l.Allow), Hide: l.Hide, Events: events, Log: log,
@@ -65,28 +65,31 @@ func closeDoors(doors []*door) error {
 	return err
 }
 
+// from is where a mode finds who its clients are: the key, and the file if it names one.
+func from(l config.Listener) string {
+	switch {
+	case l.Password != nil:
+		return "password.htpasswd_file: " + l.Password.HtpasswdFile
+	case l.Token != nil:
+		return "token"
+	case l.MTLS != nil:
+		return "mtls.ca_file: " + l.MTLS.CAFile
+	case l.Harbor != nil:
+		return "harbor"
+	}
+	return "anonymous"
+}
+
 // newMode builds the one access mode that a valid listener has.
 func newMode(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (access.Mode, error) {
 	name := string(l.Address)
 	switch {
 	case l.Password != nil:
-		mode, err := access.NewPassword(access.PasswordOptions{Read: file(l.Password.HtpasswdFile), Listener: name, Events: events, Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("password.htpasswd_file: %s: %w", l.Password.HtpasswdFile, err)
-		}
-		return mode, nil
+		return access.NewPassword(access.PasswordOptions{Read: file(l.Password.HtpasswdFile), Listener: name, Events: events, Log: log})
 	case l.Token != nil:
-		mode, err := access.NewToken(access.TokenOptions{Issuers: issuers(l.Token), Listener: name, Events: events, Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("token: %w", err)
-		}
-		return mode, nil
+		return access.NewToken(access.TokenOptions{Issuers: issuers(l.Token), Listener: name, Events: events, Log: log})
 	case l.MTLS != nil:
-		mode, err := access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("mtls.ca_file: %s: %w", l.MTLS.CAFile, err)
-		}
-		return mode, nil
+		return access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
 	case l.Harbor != nil:
 		return access.NewHarbor(access.HarborOptions{Upstream: harbor, Listener: name, Events: events, Log: log}), nil
 	}
@@ -183,11 +186,14 @@ func (d *door) reload(files []string) error {
 	if !concerns(d.Files(), files) {
 		return nil
 	}
-	var err error
+	var errs error
 	if d.certificate != nil {
-		err = d.certificate.reload()
+		errs = d.certificate.reload()
 	}
-	return errors.Join(err, d.gate.Reload())
+	if err := d.gate.Reload(); err != nil {
+		errs = errors.Join(errs, fmt.Errorf("%s: %w", from(d.Listener), err))
+	}
+	return errs
 }
 
 // concerns tells whether a file of ours is among those that changed.

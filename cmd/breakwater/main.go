@@ -1,5 +1,5 @@
-// Command breakwater stands in front of a Harbor registry and serves what its
-// own account may pull there to clients that hold no credentials.
+// Command breakwater stands in front of a Harbor registry and serves what its own
+// account may pull there to those whom its operator lets in.
 package main
 
 import "os"

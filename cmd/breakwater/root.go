@@ -34,7 +34,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	root := &cobra.Command{
 		Use:           "breakwater",
-		Short:         "Serve a private Harbor to clients that hold no credentials",
+		Short:         "Serve a private Harbor to those whom you let pull, from a cache",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{

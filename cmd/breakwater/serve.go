@@ -11,9 +11,10 @@ func serveCommand() *cobra.Command {
 	var from source
 	command := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve an upstream registry to clients without credentials",
+		Short: "Serve an upstream registry to those whom you let pull",
 		Example: `  breakwater serve --config /etc/breakwater/config.yaml
-  breakwater serve --upstream https://harbor.example.com --username 'robot$breakwater' --password-file /run/secrets/harbor`,
+  breakwater serve --upstream https://harbor.example.com --username 'robot$breakwater' --password-file /run/secrets/harbor
+  breakwater serve … --listen :5000 --anonymous 10.0.0.0/8   # to clients there, without credentials`,
 	}
 	from.declare(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {

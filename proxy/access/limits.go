@@ -119,7 +119,7 @@ func (g *Gate) ConnState(conn net.Conn, state http.ConnState) {
 	case http.StateNew:
 		if !g.limits.connections.add(conn) {
 			g.Events.ClientRefused(g.Listener, TooManyConnects)
-			g.connectionLog.Warn("refused", zap.String("listener", g.Listener), zap.String("client", conn.RemoteAddr().String()),
+			g.connectionLog.Warn("refused", zap.String("listener", g.Listener), zap.Stringer("client", parseAddress(conn.RemoteAddr().String())),
 				zap.String("refused", string(TooManyConnects)), zap.Int("connections", g.Limits.Connections))
 			_ = conn.Close() // nothing was sent on it that could be lost
 		}
