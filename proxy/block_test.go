@@ -118,7 +118,7 @@ func TestBlockedWhileItComes(t *testing.T) {
 		t.Errorf("the client got %d bytes more, %v", n, err)
 	}
 	w.refused(403, "DENIED", "GET /v2/team-a/big/blobs/"+large)
-	w.harbor.ClearFaults()
+	w.clearFaults()
 	if err := w.cache.Unblock(digest.Digest(large)); err != nil {
 		t.Fatal(err)
 	}

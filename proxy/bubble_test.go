@@ -22,15 +22,15 @@ import (
 	"breakwater/tokencache"
 
 	"github.com/opencontainers/go-digest"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 )
 
 // bubble is a Harbor with one Breakwater before it, both within a
 // testing/synctest bubble: hours pass in no time.
 type bubble struct {
 	*world
-	proxy *proxy.Proxy
+	proxy  *proxy.Proxy
+	direct *direct
+	ending []func() error // of what a test put before it
 }
 
 // inBubble runs a test before a seeded Harbor that is reached without a network.
@@ -47,10 +47,16 @@ func inBubble(t *testing.T, account string, change func(*proxy.Policy), run func
 		}
 		w.harbor.SetLoginDelay(0)
 		w.origin = w.harbor.StartInMemory()
+		w.observe()
 		w.log, w.events = &syncBuffer{}, &events{}
 		b := &bubble{world: w}
 		b.open(account)
 		defer func() {
+			for _, end := range b.ending {
+				if err := end(); err != nil {
+					t.Error(err)
+				}
+			}
 			b.stop()
 			w.nothingSecret()
 			if err := w.origin.Close(); err != nil {
@@ -63,14 +69,15 @@ func inBubble(t *testing.T, account string, change func(*proxy.Policy), run func
 
 func (b *bubble) open(account string) {
 	b.Helper()
-	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), b.log, zap.DebugLevel))
+	log := b.newLog()
 	target, err := url.Parse(b.origin.URL)
 	if err != nil {
 		b.Fatal(err)
 	}
 	direct := &direct{target: target, transport: b.origin.Transport()}
+	b.direct = direct
 	direct.tokens, err = tokencache.New(tokencache.Options{
-		Registry: target, Transport: direct.transport, Health: direct.health, Log: log,
+		Registry: target, Transport: direct.transport, Health: direct.Health, Log: log,
 		Credentials: func() (tokencache.Credentials, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -106,12 +113,23 @@ func (b *bubble) reopen(account string) {
 // send makes one request, as [world.send] does.
 func (b *bubble) send(request string, headers ...string) answer {
 	b.Helper()
+	return b.serve(b.request(request, headers...))
+}
+
+func (b *bubble) request(request string, headers ...string) *http.Request {
 	method, target, _ := strings.Cut(request, " ")
 	req := httptest.NewRequestWithContext(b.Context(), method, target, nil)
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Add(name, value)
 	}
+	return req
+}
+
+// serve is for requests that are more than text: by TLS, or from somewhere.
+func (b *bubble) serve(req *http.Request) answer {
+	b.Helper()
+	b.shows(req)
 	recorder := httptest.NewRecorder()
 	b.proxy.Behind(b.gate).ServeHTTP(recorder, req)
 	a := answer{Response: recorder.Result(), body: recorder.Body.Bytes()}
@@ -209,6 +227,9 @@ func (d *direct) URL() *url.URL { return d.target }
 func (d *direct) Grant(ctx context.Context, s tokencache.Scope) (tokencache.Grant, error) {
 	return d.tokens.Grant(ctx, s)
 }
+func (d *direct) Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
+	return d.tokens.Ask(ctx, theirs, scopes...)
+}
 func (d *direct) Distrust(s tokencache.Scope)            { d.tokens.Distrust(s) }
 func (d *direct) Exchanged(s tokencache.Scope) time.Time { return d.tokens.Exchanged(s) }
 func (d *direct) Reading(r registry.Request) http.RoundTripper {
@@ -217,8 +238,8 @@ func (d *direct) Reading(r registry.Request) http.RoundTripper {
 	})
 }
 
-// health asks as package upstream does.
-func (d *direct) health(ctx context.Context) error {
+// Health asks as package upstream does.
+func (d *direct) Health(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.target.String()+"/api/v2.0/health", nil)
 	if err != nil {
 		return err

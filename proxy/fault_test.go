@@ -40,7 +40,7 @@ func TestWrongBytes(t *testing.T) {
 		t.Errorf("%d digest mismatches were counted, want 4", w.events.mismatches)
 	}
 
-	w.harbor.ClearFaults()
+	w.clearFaults()
 	for _, path := range []string{"/v2/team-a/app/blobs/" + small, "/v2/team-a/big/blobs/" + large} {
 		w.eventually("GET " + path) // wrong bytes are not asked for again at once
 	}
@@ -189,7 +189,7 @@ func TestExpiredRedirectIsAskedAgain(t *testing.T) {
 	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/app/blobs/"), RedirectTo: w.origin.StorageURL, Expires: -time.Minute, Times: 1})
 	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/app/blobs/"), RedirectTo: w.origin.StorageURL})
 	w.get(200, "GET /v2/team-a/app/blobs/"+layer)
-	w.harbor.ClearFaults()
+	w.clearFaults()
 	other := w.layer("team-a/big")
 	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Path("/v2/team-a/big/blobs/"), RedirectTo: w.origin.StorageURL, Expires: -time.Minute})
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/big/blobs/"+other)

@@ -436,7 +436,7 @@ func TestHerdOnWrongBytes(t *testing.T) {
 		if disk := b.cache.Stats().Disk; disk.Bytes != 0 || disk.Objects != 0 || b.events.told("fill mismatch") != 1 || b.events.mismatches != 1 {
 			t.Errorf("%+v, %d mismatches, told %v", disk, b.events.mismatches, b.events.cache)
 		}
-		b.harbor.ClearFaults()
+		b.clearFaults()
 		b.saw()
 		b.get(502, "GET "+target)
 		b.expect()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"log"
 	"net"
@@ -187,6 +188,10 @@ func (x *exchange) pull() error {
 		return registry.Errorf(http.StatusMethodNotAllowed, registry.CodeUnsupported, "this registry is for pulling only: push to the registry that it stands in front of")
 	}
 	if err := x.admit(); err != nil {
+		var refusal *access.Refusal
+		if !errors.As(err, &refusal) {
+			err = whyOf(x.ctx, err) // of a wait that ended, say why
+		}
 		return err
 	}
 	switch request.Kind {

@@ -92,7 +92,7 @@ func TestATagMoves(t *testing.T) {
 		if got := stale.Header.Get("Docker-Content-Digest"); got != before || !strings.Contains(stale.Header.Get("Cache-Status"), "stale") {
 			t.Errorf("the tag moved to a manifest that cannot be had: %v", stale.Header)
 		}
-		b.harbor.ClearFaults()
+		b.clearFaults()
 		b.pass(11 * time.Second)
 		if got := b.pull("team-a/app", "1.0").Header.Get("Docker-Content-Digest"); got != after.String() {
 			t.Errorf("the tag is still %s", got)
