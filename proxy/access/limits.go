@@ -42,7 +42,8 @@ func newLimits(l Limits) *limits {
 
 // Enter waits until neither the client's address nor its subject has as many requests
 // under way as it may have, first come, first served. leave must be called once the
-// answer is out. The error is a [*Refusal], counted here, once ctx ends.
+// answer is out. The error is a [*Refusal], counted here, once the request's time is
+// over, and ctx's own if the client left before.
 //
 // The subject's turn comes first: whoever waits for it holds nothing that others at
 // its address wait for.
@@ -50,15 +51,15 @@ func (g *Gate) Enter(ctx context.Context, client Client) (leave func(), err erro
 	leaveSubject := func() {}
 	if client.Subject != "" {
 		if leaveSubject, err = g.limits.subjects.enter(ctx, client.Subject); err != nil {
-			return nil, g.counted(later(TooManyAtOnce, 5, fmt.Errorf("waiting for the subject's turn: %w", err),
-				"%s has %d requests under way here, and may have no more: try again later", client.Subject, g.Limits.SubjectPulls))
+			return nil, g.counted(overdue(ctx, later(TooManyAtOnce, 5, fmt.Errorf("waiting for the subject's turn: %w", err),
+				"%s has %d requests under way here, and may have no more: try again later", client.Subject, g.Limits.SubjectPulls)))
 		}
 	}
 	leaveAddress, err := g.limits.addresses.enter(ctx, neighbourhood(client.Address))
 	if err != nil {
 		leaveSubject()
-		return nil, g.counted(later(TooManyAtOnce, 5, fmt.Errorf("waiting for the address's turn: %w", err),
-			"your address has %d requests under way here, and may have no more: try again later", g.Limits.AddressPulls))
+		return nil, g.counted(overdue(ctx, later(TooManyAtOnce, 5, fmt.Errorf("waiting for the address's turn: %w", err),
+			"your address has %d requests under way here, and may have no more: try again later", g.Limits.AddressPulls)))
 	}
 	return func() { leaveAddress(); leaveSubject() }, nil
 }

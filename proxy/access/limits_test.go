@@ -224,13 +224,19 @@ func TestLimitsUnderLoad(t *testing.T) {
 			for range 20 {
 				a, s := rand.IntN(4), rand.IntN(4)
 				client := clientAt(fmt.Sprint("192.0.2.", a), []string{"", "alice", "bob", "carol"}[s])
-				ctx, cancel := context.WithCancel(t.Context())
-				if i%3 == 0 {
+				ctx, end := context.WithCancelCause(t.Context())
+				cancel := func() { end(context.Canceled) }
+				switch i % 3 { // some leave, of some the time is over
+				case 0:
 					go cancel()
+				case 1:
+					go end(context.DeadlineExceeded)
 				}
 				leave, err := g.Enter(ctx, client)
 				if err != nil {
-					refused.Add(1)
+					if _, ok := errors.AsType[*Refusal](err); ok {
+						refused.Add(1)
+					}
 					cancel()
 					continue
 				}

@@ -151,8 +151,11 @@ func (p *Password) verify(ctx context.Context, from netip.Addr, c credentials, h
 	right, err = p.checks.Do(ctx, check{neighbourhood(from), login}, func(ctx context.Context) (bool, error) {
 		return p.check(ctx, from, c, hash, login)
 	})
-	if errors.Is(err, flight.ErrClosed) {
-		return false, busy(err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = overdue(ctx, busy(context.Cause(ctx)))
+	case errors.Is(err, flight.ErrClosed):
+		err = busy(err)
 	}
 	return right, err
 }

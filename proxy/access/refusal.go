@@ -1,6 +1,8 @@
 package access
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"breakwater/proxy/registry"
@@ -61,4 +63,13 @@ func later(why Why, after int, cause error, format string, args ...any) *Refusal
 	e := registry.Errorf(http.StatusServiceUnavailable, registry.CodeUnavailable, format, args...).Because(cause)
 	e.RetryAfter = max(after, 1)
 	return &Refusal{why, e}
+}
+
+// overdue is what came of a wait once ctx has ended: the refusal if the request's time
+// is over, or ctx's own error if the client left, which is nobody's refusal.
+func overdue(ctx context.Context, refusal *Refusal) error {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return ctx.Err()
+	}
+	return refusal
 }
