@@ -164,6 +164,9 @@ func (m *Metrics) WatchListener(listener string) {
 	for _, why := range access.Whys() {
 		m.refusals.WithLabelValues(listener, string(why))
 	}
+	for _, result := range access.Results() {
+		m.checks.WithLabelValues(listener, string(result))
+	}
 }
 
 // status bounds what an upstream can make of a label.

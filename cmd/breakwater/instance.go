@@ -25,6 +25,7 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10 // podman's partial pulls send 18 kB of ranges
+	maxStreams        = 32       // of HTTP/2: a client pulls a handful of blobs at once
 	adminTimeout      = 30 * time.Second
 )
 
@@ -69,7 +70,9 @@ func (i *instance) add(role, address string, handler http.Handler) *server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          serverLog(i.log.With(zap.String("listener", address))),
+		// Of one address connections are bounded, and so must be what goes on in each.
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog: serverLog(i.log.With(zap.String("listener", address))),
 	}}
 	i.servers = append(i.servers, s)
 	return s

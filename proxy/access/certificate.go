@@ -76,6 +76,9 @@ func NewCertificate(o CertificateOptions) (*Certificate, error) {
 // handshake lets them through.
 func (c *Certificate) Ask(config *tls.Config) {
 	config.ClientAuth = tls.RequestClientCert
+	// A resumed session brings back the certificate of the first one (RFC 8446 §2.2),
+	// which the client may have replaced since.
+	config.SessionTicketsDisabled = true
 	if config.NextProtos == nil {
 		// A server adds these to its own copy, which is not the one below.
 		config.NextProtos = []string{"h2", "http/1.1"}

@@ -48,6 +48,9 @@ const (
 	Unknown  Result = "unknown" // who could tell cannot be asked
 )
 
+// Results are all results, for whoever counts each.
+func Results() []Result { return []Result{Accepted, Rejected, Unknown} }
+
 // Options of a [Gate]. Mode, Allow, Limits and Events are required.
 type Options struct {
 	Listener string // its address as configured, for logs and metrics

@@ -37,15 +37,8 @@ type htpasswd struct {
 	nobodys string
 }
 
-// CheckHtpasswd tells whether an htpasswd file can be used. An error names the line
-// and what to do, and shows nothing of what is in the file.
-func CheckHtpasswd(data []byte) error {
-	_, err := parseHtpasswd(data)
-	return err
-}
-
-// parseHtpasswd reads an htpasswd file; its errors are as with [CheckHtpasswd].
-// Comments begin with #; empty lines, space around a line (a carriage return, too) and
+// parseHtpasswd reads an htpasswd file. An error names the line and what to do, and
+// shows nothing of what is in the file. Comments begin with #; empty lines, space around a line (a carriage return, too) and
 // a byte order mark do not count.
 func parseHtpasswd(data []byte) (*htpasswd, error) {
 	if len(data) > mostHtpasswd {

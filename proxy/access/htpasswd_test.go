@@ -98,13 +98,13 @@ func TestHtpasswdMistakes(t *testing.T) {
 		"too many":      {users(mostUsers + 1), "line 10001: at most 10000 users are read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := CheckHtpasswd([]byte(test.file))
+			_, err := parseHtpasswd([]byte(test.file))
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})
 	}
-	if err := CheckHtpasswd([]byte(users(mostUsers))); err != nil {
+	if _, err := parseHtpasswd([]byte(users(mostUsers))); err != nil {
 		t.Errorf("as many users as may be: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,10 +79,19 @@ type share struct {
 	users int
 }
 
+// mostInLine bounds who waits for a turn of one share: what is above is turned away at
+// once, since each holds a connection or a stream, and memory.
+const mostInLine = 1024
+
+var errLineFull = errors.New("as many requests as may wait are waiting")
+
 // enter waits for a turn; after a nil error leave must be called. The error is that
-// of ctx.
+// of ctx, or errLineFull.
 func (s *shares[K]) enter(ctx context.Context, key K) (leave func(), err error) {
-	mine := s.join(key)
+	mine, ok := s.join(key)
+	if !ok {
+		return nil, errLineFull
+	}
 	if err := mine.turns.Acquire(ctx, 1); err != nil {
 		s.part(key, mine)
 		return nil, err
@@ -92,16 +102,19 @@ func (s *shares[K]) enter(ctx context.Context, key K) (leave func(), err error) 
 	}, nil
 }
 
-func (s *shares[K]) join(key K) *share {
+func (s *shares[K]) join(key K) (mine *share, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine, ok := s.of[key]
+	mine, ok = s.of[key]
 	if !ok {
 		mine = &share{turns: semaphore.NewWeighted(int64(s.most))}
 		s.of[key] = mine
 	}
+	if mine.users >= s.most+mostInLine {
+		return nil, false
+	}
 	mine.users++
-	return mine
+	return mine, true
 }
 
 func (s *shares[K]) part(key K, mine *share) {

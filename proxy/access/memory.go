@@ -1,7 +1,6 @@
 package access
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -43,27 +42,36 @@ func newMemory[V any]() *memory[V] {
 }
 
 // fingerprint hashes the parts, each with its length, so that no two lists of parts
-// are one text.
+// are one text. That the key only comes first is enough, where nobody gets to see a
+// fingerprint and could go on from it.
 func (m *memory[V]) fingerprint(parts ...string) fingerprint {
-	hash := hmac.New(sha256.New, m.secret[:])
+	text := append(make([]byte, 0, 256), m.secret[:]...) // what most credentials fit into, on the stack
 	for _, part := range parts {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		hash.Write(length[:])
-		hash.Write([]byte(part))
+		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
+		text = append(text, part...)
 	}
-	return fingerprint(hash.Sum(nil))
+	return sha256.Sum256(text)
 }
 
 func (m *memory[V]) get(f fingerprint) (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries.Get(f)
-	if !ok || !e.until.IsZero() && !time.Now().Before(e.until) {
+	if ok && !e.until.IsZero() && !time.Now().Before(e.until) {
+		m.entries.Remove(f)
+		ok = false
+	}
+	if !ok {
 		var none V
 		return none, false
 	}
 	return e.value, true
+}
+
+func (m *memory[V]) drop(f fingerprint) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries.Remove(f)
 }
 
 func (m *memory[V]) put(f fingerprint, value V, until time.Time) {

@@ -61,7 +61,7 @@ type check struct {
 	login fingerprint
 }
 
-// NewPassword reads the file. The error is that of Read, or as with [CheckHtpasswd].
+// NewPassword reads the file. The error is that of Read, or names the line of the file and what to do.
 func NewPassword(o PasswordOptions) (*Password, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
