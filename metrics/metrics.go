@@ -37,6 +37,7 @@ type Metrics struct {
 	upstreamDuration *prometheus.HistogramVec
 	mismatches       *prometheus.CounterVec
 
+	stale    *prometheus.GaugeVec
 	refusals *prometheus.CounterVec
 	checks   *prometheus.CounterVec
 
@@ -63,6 +64,8 @@ func New(version string, upstreams ...string) *Metrics {
 		upstreamDuration: histogram("upstream_request_duration_seconds", "Time until upstream's headers were there, a token exchange included.", "upstream", "kind"),
 		mismatches:       counter("digest_mismatches_total", "Content from upstream that was not what its digest says. No client got it whole.", "upstream", "kind"),
 
+		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "files_stale",
+			Help: "1 where the files of a part of the configuration changed and cannot be used: the old ones are, until a restart, which would fail."}, []string{"part"}),
 		refusals: counter("client_refusals_total", "Requests and connections of clients that were turned away, by listener and reason. no_credentials: a client asks how to log in, as each pull of some begins.", "listener", "reason"),
 		checks:   counter("client_credential_checks_total", "Credentials of clients that were not remembered and so were hashed, verified, or asked Harbor about: accepted, rejected, or unknown, since who could tell could not be asked.", "listener", "result"),
 
@@ -76,7 +79,7 @@ func New(version string, upstreams ...string) *Metrics {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches, m.refusals, m.checks,
+	m.registry.MustRegister(m.requests, m.duration, m.bytes, m.inFlight, m.upstreamRequests, m.upstreamDuration, m.mismatches, m.stale, m.refusals, m.checks,
 		m.exchanges, m.exchangeDuration, m.credential, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(m.cache.collectors()...)
@@ -157,6 +160,22 @@ func (m *Metrics) ClientRefused(listener string, why access.Why) {
 // CredentialsChecked counts a check of credentials that were not remembered.
 func (m *Metrics) CredentialsChecked(listener string, result access.Result) {
 	m.checks.WithLabelValues(listener, string(result)).Inc()
+}
+
+// FilesReloaded tells whether changed files of a part of the configuration are in use.
+func (m *Metrics) FilesReloaded(part string, inUse bool) {
+	stale := 1.0
+	if inUse {
+		stale = 0
+	}
+	m.stale.WithLabelValues(part).Set(stale)
+}
+
+// WatchCertificate shows when a listener's certificate expires, as it is then.
+func (m *Metrics) WatchCertificate(listener string, expires func() time.Time) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "certificate_expiry_timestamp_seconds",
+		Help: "When the certificate that a listener shows expires, in Unix time.", ConstLabels: prometheus.Labels{"listener": listener}},
+		func() float64 { return float64(expires().Unix()) }))
 }
 
 // WatchListener makes the counts of a listener begin at 0.

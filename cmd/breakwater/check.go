@@ -145,6 +145,25 @@ func reportListeners(report *doctor.Report, listeners []config.Listener, client 
 			continue
 		}
 		report.OK(string(l.Address), d.who())
+		reportCertificate(report, d)
+	}
+}
+
+// reportCertificate looks at what clients will not forgive: they take no certificate
+// that has expired, and no name that is not an alternative one (RFC 9110 §4.3.4).
+func reportCertificate(report *doctor.Report, d *door) {
+	if d.certificate == nil {
+		return
+	}
+	leaf := d.certificate.current.Load().Leaf
+	left := time.Until(leaf.NotAfter).Round(time.Hour)
+	switch at := string(d.Address); {
+	case left <= 0:
+		report.Fail(at, fmt.Sprintf("its certificate %s expired at %s", d.TLS.CertFile, leaf.NotAfter.Format(time.RFC3339)), "renew it")
+	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		report.Fail(at, fmt.Sprintf("its certificate %s has no alternative name, and clients look at no other", d.TLS.CertFile), "issue it with the names by which clients call this registry")
+	case left < 7*24*time.Hour:
+		report.Warn(at, fmt.Sprintf("its certificate %s expires in %s", d.TLS.CertFile, left), "renew it")
 	}
 }
 

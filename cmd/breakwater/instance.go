@@ -14,6 +14,7 @@ import (
 	"breakwater/blobcache"
 	"breakwater/config"
 	"breakwater/internal/control"
+	"breakwater/metrics"
 	"breakwater/proxy"
 	"breakwater/proxy/upstream"
 
@@ -39,6 +40,7 @@ type instance struct {
 	upstream *upstream.Client
 	origin   config.Upstream
 	doors    []*door
+	counts   *metrics.Metrics
 	files    *config.Watched
 	// watchEvery is how soon a changed certificate file is noticed. A changed
 	// password is read with the next token exchange.
@@ -231,24 +233,35 @@ func (i *instance) shutdown() {
 // reload takes over changed files: certificates, authorities, who has a password.
 // What does not fit together yet (a certificate whose key is still the old one) is
 // tried again when the next file changes; until then the old ones stay in use.
-func (i *instance) reload(files []string) {
-	errs := i.reloadUpstream(files)
+func (i *instance) reload(changed []string) {
+	i.reloaded("upstreams."+i.origin.Name, []string{i.origin.CAFile, i.origin.CertFile, i.origin.KeyFile}, changed, i.reloadUpstream)
 	for n, d := range i.doors {
-		if err := d.reload(files); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("listeners[%d].%w", n, err))
+		at := fmt.Sprintf("listeners[%d]", n)
+		if d.certificate != nil {
+			i.reloaded(at+".tls", d.certificate.files(), changed, d.certificate.reload)
 		}
+		i.reloaded(at+"."+from(d.Listener), d.modeFiles(), changed, d.gate.Reload)
 	}
-	if errs != nil {
-		i.log.Error("a changed file cannot be used: the old ones stay in use", zap.Strings("files", files), zap.Error(errs))
-		return
-	}
-	i.log.Info("changed files are in use", zap.Strings("files", files))
 }
 
-func (i *instance) reloadUpstream(files []string) error {
-	if !concerns([]string{i.origin.CAFile, i.origin.CertFile, i.origin.KeyFile}, files) {
-		return nil // a password is read with the next token exchange
+// reloaded takes over the files of one part of the configuration, if one of them
+// changed, and says whether they are in use.
+func (i *instance) reloaded(part string, files, changed []string, reload func() error) {
+	files = slices.DeleteFunc(files, func(file string) bool { return !slices.Contains(changed, file) })
+	if len(files) == 0 {
+		return
 	}
+	err := reload()
+	i.counts.FilesReloaded(part, err == nil)
+	if err != nil {
+		i.log.Error("changed files cannot be used: the old ones stay in use", zap.String("part", part), zap.Strings("files", files), zap.Error(err))
+		return
+	}
+	i.log.Info("changed files are in use", zap.String("part", part), zap.Strings("files", files))
+}
+
+// reloadUpstream is about certificates; a password is read with the next exchange.
+func (i *instance) reloadUpstream() error {
 	settings, err := upstreamTLS(i.origin)
 	if err != nil {
 		return err

@@ -65,15 +65,15 @@ func closeDoors(doors []*door) error {
 	return err
 }
 
-// from is where a mode finds who its clients are: the key, and the file if it names one.
+// from is the key by which a mode finds who its clients are.
 func from(l config.Listener) string {
 	switch {
 	case l.Password != nil:
-		return "password.htpasswd_file: " + l.Password.HtpasswdFile
+		return "password.htpasswd_file"
 	case l.Token != nil:
 		return "token"
 	case l.MTLS != nil:
-		return "mtls.ca_file: " + l.MTLS.CAFile
+		return "mtls.ca_file"
 	case l.Harbor != nil:
 		return "harbor"
 	}
@@ -181,22 +181,11 @@ func (d *door) who() string {
 	return "whoever comes from " + strings.Join(networks, ", ") + ", without credentials"
 }
 
-// reload takes over the files of which some changed.
-func (d *door) reload(files []string) error {
-	if !concerns(d.Files(), files) {
-		return nil
-	}
-	var errs error
+// modeFiles are those of the access mode.
+func (d *door) modeFiles() []string {
+	files := d.Files()
 	if d.certificate != nil {
-		errs = d.certificate.reload()
+		files = slices.DeleteFunc(files, func(file string) bool { return slices.Contains(d.certificate.files(), file) })
 	}
-	if err := d.gate.Reload(); err != nil {
-		errs = errors.Join(errs, fmt.Errorf("%s: %w", from(d.Listener), err))
-	}
-	return errs
-}
-
-// concerns tells whether a file of ours is among those that changed.
-func concerns(ours, changed []string) bool {
-	return slices.ContainsFunc(ours, func(file string) bool { return file != "" && slices.Contains(changed, file) })
+	return files
 }

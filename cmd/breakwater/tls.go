@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"breakwater/config"
 )
@@ -69,6 +70,11 @@ type certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
 }
+
+func (c *certificate) files() []string { return []string{c.certFile, c.keyFile} }
+
+// expires is when clients begin to refuse it.
+func (c *certificate) expires() time.Time { return c.current.Load().Leaf.NotAfter }
 
 // reload reads the files again. After an error the old certificate stays in use.
 func (c *certificate) reload() error {

@@ -57,11 +57,15 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 		upstream: client,
 		origin:   origin,
 		files:    files,
+		counts:   counts,
 
 		watchEvery: 10 * time.Second,
 	}
 	for _, d := range doors {
 		counts.WatchListener(string(d.Address))
+		if d.certificate != nil {
+			counts.WatchCertificate(string(d.Address), d.certificate.expires)
+		}
 		i.addDoor(d)
 	}
 	if c.Admin.Address != "" {

@@ -59,14 +59,15 @@ func (a *attempts) pause(from netip.Addr, username string) time.Duration {
 	return max(f.pause()-time.Since(f.last), 0)
 }
 
-// slowedDown is the refusal of whoever has to wait, or nil.
-func (a *attempts) slowedDown(from netip.Addr, username string) *Refusal {
+// slowedDown is the refusal of whoever has to wait, or nil. cause tells the log whose
+// passwords were wrong.
+func (a *attempts) slowedDown(from netip.Addr, username string, cause error) *Refusal {
 	pause := a.pause(from, username)
 	if pause == 0 {
 		return nil
 	}
 	seconds := int(math.Ceil(pause.Seconds()))
-	return later(SlowedDown, seconds, nil, "too many wrong passwords for this user name from your address: try again in %d s", seconds)
+	return later(SlowedDown, seconds, cause, "too many wrong passwords for this user name from your address: try again in %d s", seconds)
 }
 
 // failed counts a wrong password; succeeded forgets what was counted.

@@ -13,23 +13,28 @@ import (
 	"breakwater/internal/redact"
 )
 
-const largestKeys = 1 << 20 // bytes of an issuer's answer
+const (
+	largestKeys = 1 << 20 // bytes of an issuer's answer
+	longestURI  = 2 << 10 // bytes
+)
 
 // fetch is discovery (OpenID Connect Discovery 1.0 §4; Kubernetes, "Service account
 // issuer discovery"), and then the keys.
 func (k *keys) fetch(ctx context.Context) ([]publicKey, error) {
-	client, err := k.issuer.Client()
+	made, err := k.issuer.Client()
 	if err != nil {
 		return nil, err
 	}
-	defer client.CloseIdleConnections()
+	defer made.CloseIdleConnections()
+	client := *made
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	var shown redact.Secret
 	if k.issuer.BearerToken != nil {
 		if shown, err = k.issuer.BearerToken(); err != nil {
 			return nil, err
 		}
 	}
-	document, err := ask(ctx, client, strings.TrimSuffix(k.issuer.Issuer, "/")+"/.well-known/openid-configuration", shown)
+	document, err := ask(ctx, &client, strings.TrimSuffix(k.issuer.Issuer, "/")+"/.well-known/openid-configuration", shown)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +52,7 @@ func (k *keys) fetch(ctx context.Context) ([]publicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if document, err = ask(ctx, client, where, shown); err != nil {
+	if document, err = ask(ctx, &client, where, shown); err != nil {
 		return nil, err
 	}
 	return parseKeys(document)
@@ -63,8 +68,8 @@ func (k *keys) location(jwksURI string, shown bool) (string, error) {
 	}
 	where, err := url.Parse(jwksURI)
 	switch {
-	case err != nil || where.Host == "" || where.User != nil:
-		return "", fmt.Errorf("its jwks_uri is no URL: %.*q", longestInLogs, jwksURI)
+	case err != nil || len(jwksURI) > longestURI || where.Host == "" || where.User != nil: // a user may come with a password
+		return "", errors.New("its jwks_uri is no URL of a host, or too long, or names a user")
 	case where.Scheme != "https" && where.Scheme != own.Scheme:
 		return "", fmt.Errorf("its jwks_uri is not https: %s", redact.URL(where))
 	}
@@ -86,16 +91,16 @@ func ask(ctx context.Context, client *http.Client, where string, shown redact.Se
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", redact.URL(req.URL), errors.Unwrap(err)) // without the URL, which http puts in front
+		return nil, fmt.Errorf("GET %s: %.*s", redact.URL(req.URL), longestInLogs, errors.Unwrap(err)) // without the URL, which http puts in front
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", redact.URL(req.URL), resp.Status)
+		return nil, fmt.Errorf("GET %s: %d %s", redact.URL(req.URL), resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	document, err := io.ReadAll(io.LimitReader(resp.Body, largestKeys+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("GET %s: %w", redact.URL(req.URL), err)
+		return nil, fmt.Errorf("GET %s: %.*s", redact.URL(req.URL), longestInLogs, err)
 	case len(document) > largestKeys:
 		return nil, fmt.Errorf("GET %s: more than %d bytes", redact.URL(req.URL), largestKeys)
 	}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"breakwater/proxy/registry"
@@ -93,14 +94,14 @@ func (g *Gate) Authorise(ctx context.Context, client Client, request registry.Re
 	if client.may != nil {
 		may, err := client.may(ctx, []string{request.Name})
 		if err == nil && !may[0] {
-			err = g.denied(NotGranted, client, request)
+			err = g.denied(NotGranted, errors.New("Harbor grants it no pull in that project"), client, request)
 		}
 		if err != nil {
 			return g.counted(err)
 		}
 	}
 	if !g.Allow.Allows(client, request.Name) {
-		return g.counted(g.denied(NotAllowed, client, request))
+		return g.counted(g.denied(NotAllowed, g.Allow.about(client), client, request))
 	}
 	return nil
 }
@@ -144,21 +145,25 @@ func (g *Gate) Authenticates() bool {
 // Challenge is what a 401 says: see [Mode].
 func (g *Gate) Challenge() string { return g.Mode.Challenge() }
 
-// Reload and Close are the mode's.
+// Reload reads the mode's files again: see [Mode].
 func (g *Gate) Reload() error { return g.Mode.Reload() }
 
 // Close ends the mode's background work.
 func (g *Gate) Close() error { return g.Mode.Close() }
 
-func (g *Gate) denied(why Why, client Client, request registry.Request) error {
+// denied is 403, or 404 where existence must not show. cause is for the log.
+func (g *Gate) denied(why Why, cause error, client Client, request registry.Request) error {
 	if g.Hide {
-		return &Refusal{why, registry.Errorf(http.StatusNotFound, request.Kind.Unknown(), "%s is not known here", request.Name)}
+		return &Refusal{why, registry.Errorf(http.StatusNotFound, request.Kind.Unknown(), "%s is not known here", request.Name).Because(cause)}
 	}
-	who := client.Subject
+	who, whom := client.Subject, "the operator of this registry"
 	if who == "" {
 		who = client.Address.String()
 	}
-	return forbidden(why, nil, "%s may not pull from %s: ask the operator of this registry for the right to it", who, request.Name)
+	if why == NotGranted {
+		whom = "whoever looks after that project in Harbor"
+	}
+	return forbidden(why, cause, "%s may not pull from %s: ask %s for the right to it", who, request.Name, whom)
 }
 
 func (g *Gate) counted(err error) error {

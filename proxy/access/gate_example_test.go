@@ -40,5 +40,5 @@ func ExampleGate() {
 	// wrong_address: DENIED: 192.0.2.1 is not an address that this registry serves: its operator can add a network: no network of this listener's anonymous.networks holds the client's address
 	// 10.42.0.7 <nil>
 	// <nil>
-	// not_allowed: NAME_UNKNOWN: team-b/app is not known here
+	// not_allowed: NAME_UNKNOWN: team-b/app is not known here: of allow it is meant by allow[0], without that repository
 }

@@ -158,12 +158,15 @@ func TestDenied(t *testing.T) {
 		} {
 			request := registry.Request{Kind: kind, Name: "team-a/app"}
 			open, _ := gateOf(fixedMode{}, teamA, false)
-			who := denied.Subject
+			who, whom := denied.Subject, "the operator of this registry"
+			if denied.may != nil {
+				whom = "whoever looks after that project in Harbor"
+			}
 			if who == "" {
 				who = denied.Address.String()
 			}
 			expectAnswer(t, name, open.Authorise(t.Context(), denied, request), http.StatusForbidden, registry.CodeDenied,
-				who+" may not pull from team-a/app: ask the operator of this registry for the right to it")
+				who+" may not pull from team-a/app: ask "+whom+" for the right to it")
 			hidden, _ := gateOf(fixedMode{}, teamA, true)
 			expectAnswer(t, name, hidden.Authorise(t.Context(), denied, request), http.StatusNotFound, code, "team-a/app is not known here")
 		}

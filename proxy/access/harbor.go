@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -80,6 +81,15 @@ func (l login) account() string { return strings.ToLower(l.username) }
 // for like a user.
 func (l login) robot() bool { return strings.HasPrefix(l.username, "robot$") }
 
+// whose tells the log about whose login it is. A name that is no robot's is not shown:
+// nobody knows whether it is one, or a password typed in the wrong place.
+func (l login) whose() error {
+	if l.robot() {
+		return fmt.Errorf("not the secret of %q, or that is disabled or has expired", l.username)
+	}
+	return errors.New("not the login of a user")
+}
+
 // NewHarbor asks nothing of the network.
 func NewHarbor(o HarborOptions) *Harbor {
 	if o.Log == nil {
@@ -123,9 +133,6 @@ func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, err
 		return Client{}, wrong(errors.New("empty or too long, or with control characters"))
 	}
 	l := login{c, h.known.fingerprint(c.username, c.secret.Reveal()), address(r)}
-	if refusal, ok := h.refused.get(l.print); ok {
-		return Client{}, refusal
-	}
 	if request, err := registry.Parse(r.Method, r.URL); err != nil || request.Name == "" {
 		if _, err := h.find(ctx, l, nil); err != nil {
 			return Client{}, err
@@ -181,8 +188,13 @@ func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[
 				return nil, nil
 			}
 			found, err := h.questions.Do(ctx, question{login: l.print, about: strings.Join(repositories, " ")},
-				func(ctx context.Context) (map[string]bool, error) { return h.converse(ctx, l, repositories, true) })
-			return found, h.told(err)
+				func(ctx context.Context) (map[string]bool, error) {
+					if found, ok := h.recallAll(l, repositories); ok {
+						return found, nil // since a moment ago
+					}
+					return h.converse(ctx, l, repositories, true)
+				})
+			return found, h.told(ctx, err)
 		}
 		// Of an unknown login there is one question at a time, whatever it is for.
 		found, err := h.questions.Do(ctx, question{login: l.print, trial: true},
@@ -191,7 +203,7 @@ func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[
 			continue // who began it comes from where there are too many: we do not
 		}
 		if err != nil || answers(found, repositories) {
-			return found, h.told(err)
+			return found, h.told(ctx, err)
 		}
 		// It was for other projects, but now the login is known.
 	}
@@ -215,11 +227,14 @@ func answers(found map[string]bool, repositories []string) bool {
 }
 
 // told is what the client is told of an error that is not a refusal yet.
-func (h *Harbor) told(err error) error {
-	if away, ok := errors.AsType[*turnedAway](err); ok {
+func (h *Harbor) told(ctx context.Context, err error) error {
+	away, ok := errors.AsType[*turnedAway](err)
+	switch {
+	case ok:
 		return away.refusal
-	}
-	if errors.Is(err, flight.ErrClosed) {
+	case err != nil && ctx.Err() != nil:
+		return overdue(ctx, later(Unverifiable, unverifiablePause, context.Cause(ctx), "Harbor does not tell in time who you are: try again"))
+	case errors.Is(err, flight.ErrClosed):
 		return later(Unverifiable, 1, err, "this registry is being stopped: try again")
 	}
 	return err

@@ -154,6 +154,10 @@ func TestHarborRightsEndWithinAMinute(t *testing.T) {
 			w.want("ok", w.right(robot, "team-a/app"))
 			test.end(robot)
 			time.Sleep(acceptedMemory)
+			if test.want == "bad_credentials" {
+				w.want(test.want, w.right(robot, "")) // a login
+				time.Sleep(rejectedMemory)
+			}
 			w.want(test.want, w.right(robot, "team-a/app"))
 		}
 	})
@@ -305,23 +309,71 @@ func TestHarborCatalog(t *testing.T) {
 	})
 }
 
-// A client that leaves takes its question along, unless others wait for the answer.
+// leaves is a request of the puller's for team-a, whose client leaves after a second.
+func (w *harborWorld) leaves(password string) error {
+	ctx, leave := context.WithCancel(w.Context())
+	time.AfterFunc(time.Second, leave)
+	return w.answer(ctx, somewhere, harbortest.Puller, password, "team-a/app")
+}
+
+// A client that leaves is no refusal, and leaves the answer to those who wait for it.
 func TestHarborClientLeaves(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
-		w.AddFault(harbortest.Fault{Match: harbortest.Tokens, Delay: 5 * time.Second})
-		for _, others := range []int{0, 3} {
-			ctx, cancel := context.WithTimeout(w.Context(), time.Second)
-			defer cancel()
-			var all sync.WaitGroup
-			for range others {
-				all.Go(func() { w.want("ok", w.right(harbortest.Puller, "team-a/app")) })
+		for range 2 { // unknown, then known
+			w.AddFault(harbortest.Fault{Match: harbortest.Tokens, Times: 1, Delay: 5 * time.Second})
+			var others sync.WaitGroup
+			for range 3 {
+				others.Go(func() { w.want("ok", w.right(harbortest.Puller, "team-a/app")) })
 			}
 			synctest.Wait()
-			if err := w.answer(ctx, somewhere, harbortest.Puller, harbortest.Password(harbortest.Puller), "team-a/app"); !errors.Is(err, context.DeadlineExceeded) {
+			if err := w.leaves(harbortest.Password(harbortest.Puller)); !errors.Is(err, context.Canceled) {
 				w.Errorf("%v, want what ended its context", err)
 			}
-			all.Wait()
+			others.Wait()
 			w.wantAsked("robot$team-a+puller 1")
+			time.Sleep(acceptedMemory)
+		}
+		if len(w.events.refused) > 0 {
+			w.Errorf("%v were counted", w.events.refused)
+		}
+	})
+}
+
+// Nobody can guess without being counted by leaving before a no can have come.
+func TestHarborGuessesAreHeardToTheirEnd(t *testing.T) {
+	inHarborWorld(t, func(w *harborWorld) {
+		for i := range freeAttempts {
+			if err := w.leaves(fmt.Sprint("a guess ", i)); !errors.Is(err, context.Canceled) {
+				w.Errorf("%v, want what ended its context", err)
+			}
+			time.Sleep(2500 * time.Millisecond) // it is told after 3 s
+			w.wantAsked("robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0")
+		}
+		w.want("slowed_down", w.come(somewhere, harbortest.Puller, "a guess", "team-a/app"))
+
+		// Who comes back finds what was found out.
+		w.AddFault(harbortest.Fault{Match: scoped, Times: 1, Delay: 3 * time.Second})
+		time.Sleep(longestPause)
+		if err := w.leaves(harbortest.Password(harbortest.Puller)); !errors.Is(err, context.Canceled) {
+			w.Errorf("%v, want what ended its context", err)
+		}
+		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
+		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
+		w.wantAsked("robot$team-a+puller 1")
+	})
+}
+
+// Whose time is over before Harbor has told is asked to come again.
+func TestHarborTellsTooLate(t *testing.T) {
+	inHarborWorld(t, func(w *harborWorld) {
+		w.AddFault(harbortest.Fault{Match: harbortest.Tokens, Delay: 5 * time.Second})
+		for _, repository := range []string{"", "team-a/app"} {
+			ctx, cancel := context.WithTimeoutCause(w.Context(), time.Second, errors.New("late"))
+			w.want("unverifiable", word(w.answer(ctx, somewhere, "alice", harbortest.Password("alice"), repository)))
+			cancel()
+		}
+		if w.events.refused[Unverifiable] != 2 {
+			w.Errorf("%v were counted", w.events.refused)
 		}
 	})
 }

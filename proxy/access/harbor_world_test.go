@@ -35,6 +35,7 @@ type harborWorld struct {
 	gate   *Gate
 	events *counted
 	log    *zap.Logger
+	before func(question string) // if set, is told of each: "grant", or "ask" with the number of scopes
 	logs   *observer.ObservedLogs
 
 	mu   sync.Mutex
@@ -101,11 +102,19 @@ func (w *harborWorld) close() {
 
 // Ask implements [Asker], as Grant and Health do.
 func (w *harborWorld) Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
+	w.about(fmt.Sprintf("ask %d", len(scopes)))
 	return w.tokens.Ask(ctx, theirs, scopes...)
 }
 
 func (w *harborWorld) Grant(ctx context.Context, s tokencache.Scope) (tokencache.Grant, error) {
+	w.about("grant")
 	return w.tokens.Grant(ctx, s)
+}
+
+func (w *harborWorld) about(question string) {
+	if w.before != nil {
+		w.before(question)
+	}
 }
 
 func (w *harborWorld) Health(ctx context.Context) error {
@@ -242,8 +251,9 @@ func scoped(r *http.Request) bool {
 	return harbortest.Tokens(r) && r.URL.Query().Has("scope")
 }
 
+// scopeless are not those of guess, which does not name the account twice.
 func scopeless(r *http.Request) bool {
-	return harbortest.Tokens(r) && !r.URL.Query().Has("scope")
+	return harbortest.Tokens(r) && !r.URL.Query().Has("scope") && r.URL.Query().Has("account")
 }
 
 func about(username string) func(*http.Request) bool {

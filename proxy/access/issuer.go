@@ -25,7 +25,7 @@ type Issuer struct {
 	// JWKS returns a file of its keys (RFC 7517 §5); nil: the issuer is asked.
 	JWKS func() ([]byte, error)
 	// Client is made anew for each question, so that it trusts whom the files name
-	// then. It must follow no redirect.
+	// then. Whatever it says of redirects, none is followed.
 	Client func() (*http.Client, error)
 	// BearerToken is what the issuer wants to see before it tells of its keys, read
 	// anew for each question; nil or "": nothing. It is sent nowhere else.
@@ -33,10 +33,12 @@ type Issuer struct {
 	// Prefix comes before its subjects and groups. Of several issuers each has one.
 	Prefix string
 	// SubjectClaim and GroupsClaim are the claims to take them from; groups are a
-	// text or a list of texts.
+	// text or a list of texts, of which the first 200 count.
 	SubjectClaim string
 	GroupsClaim  string
 }
+
+const mostGroups = 200 // of one token: each is compared with each pattern of a policy
 
 // issuer is one with its keys.
 type issuer struct {
@@ -48,7 +50,7 @@ type issuer struct {
 func newIssuer(i Issuer, life *flight.Life, changed func(), log *zap.Logger) *issuer {
 	return &issuer{
 		Issuer: i,
-		keys:   &keys{issuer: i, life: life, flights: flight.NewGroup[struct{}, []publicKey](life), changed: changed, log: log},
+		keys:   newKeys(i, life, changed, log),
 		parser: jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(i.Issuer), jwt.WithAudience(i.Audience),
 			jwt.WithExpirationRequired(), jwt.WithLeeway(tokenLeeway)),
 	}
@@ -60,7 +62,7 @@ func (i *issuer) verify(token redact.Secret, key publicKey) (Client, time.Time, 
 	claims := jwt.MapClaims{}
 	parsed, err := i.parser.ParseWithClaims(token.Reveal(), claims, func(*jwt.Token) (any, error) { return key.Key, nil })
 	if err != nil {
-		return Client{}, time.Time{}, i.refusal(err)
+		return Client{}, time.Time{}, i.refusal(claims, err)
 	}
 	if _, critical := parsed.Header["crit"]; critical { // RFC 7515 §4.1.11
 		return Client{}, time.Time{}, badToken(errors.New("it has critical extensions"), "the token cannot be read: get another kind")
@@ -93,7 +95,7 @@ func (i *issuer) groups(claim any) []string {
 		list = []any{claim}
 	}
 	var groups []string
-	for _, one := range list {
+	for _, one := range list[:min(len(list), mostGroups)] {
 		if group, ok := one.(string); ok && sendable(group, longestUsername) {
 			groups = append(groups, i.Prefix+group)
 		}
@@ -103,16 +105,21 @@ func (i *issuer) groups(claim any) []string {
 
 // refusal tells an honest client what to mend. Claims are judged only once the
 // signature was found right, so that nobody learns by forged ones.
-func (i *issuer) refusal(err error) *Refusal {
+func (i *issuer) refusal(claims jwt.MapClaims, err error) *Refusal {
 	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
-		return badToken(err, "the token is not signed by %s as it is now: get a new one", i.Issuer.Issuer)
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return i.unsigned(err)
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return badToken(err, "the token has expired: get a new one")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return badToken(err, "the token is for another audience: get one for %q", i.Audience)
+		return badToken(fmt.Errorf("%w: it is for %.*q", err, longestInLogs, fmt.Sprint(claims["aud"])), "the token is for another audience: get one for %q", i.Audience)
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return badToken(err, "the token is not valid yet: look at the clocks")
 	}
 	return badToken(err, "the token is not good here: get one of %s for the audience %q", i.Issuer.Issuer, i.Audience)
+}
+
+// unsigned does not say what is wrong with a signature.
+func (i *issuer) unsigned(cause error) *Refusal {
+	return badToken(cause, "the token is not signed by %s as it is now: get a new one", i.Issuer.Issuer)
 }

@@ -2,20 +2,13 @@ package access
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
 	"breakwater/internal/flight"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/zap"
 )
@@ -24,29 +17,31 @@ const (
 	keysLife  = time.Hour        // after which they are asked for anew, in the background
 	keysPause = 10 * time.Second // between two questions, whatever tokens come
 	keysLimit = 5 * time.Second  // for one question
-	mostKeys  = 100
-	leastRSA  = 2048 // bits (RFC 7518 §3.3)
 )
 
 // errUnknownKey says that the issuer has no such key.
-var errUnknownKey = errors.New("no key of the issuer's is the one that the token names")
-
-type publicKey = jose.JSONWebKey
+var errUnknownKey = errors.New("no one key of the issuer's is what the token's header means")
 
 // keys are an issuer's. Those in hand work on while it is down: that a key was taken
 // back is not known before it is up again, as with any other of its clients.
 type keys struct {
 	issuer  Issuer
-	life    *flight.Life
-	flights *flight.Group[struct{}, []publicKey]
-	changed func() // called when they are others than before
+	life    *flight.Life // owns the questions
+	changed func()       // called when they are others than before
 	log     *zap.Logger
 
 	mu      sync.Mutex // guards the rest
 	current []publicKey
-	fetched time.Time // when current was
-	tried   time.Time // when a question began last
-	failed  error     // what the last question came to
+	fetched time.Time     // when current was
+	tried   time.Time     // when a question began last
+	failed  error         // what the last question came to
+	ended   chan struct{} // closed at the last question's end
+}
+
+func newKeys(i Issuer, life *flight.Life, changed func(), log *zap.Logger) *keys {
+	k := &keys{issuer: i, life: life, changed: changed, log: log, ended: make(chan struct{})}
+	close(k.ended)
+	return k
 }
 
 // find returns the key that signed the token, if it says the truth. The error is
@@ -55,19 +50,24 @@ func (k *keys) find(ctx context.Context, token *jwt.Token) (publicKey, error) {
 	current, old := k.held()
 	if key, ok := signatory(current, token); ok {
 		if old {
-			k.life.Start(func() { _, _ = k.flights.Do(k.life.Context(), struct{}{}, k.ask) }) // it logs what fails
+			k.ask() // for those who come later
 		}
 		return key, nil
 	}
 	if k.issuer.JWKS != nil {
 		return publicKey{}, errUnknownKey
 	}
-	current, err := k.flights.Do(ctx, struct{}{}, k.ask)
-	if err != nil {
-		return publicKey{}, err
+	select {
+	case <-k.ask():
+	case <-ctx.Done():
+		return publicKey{}, ctx.Err()
 	}
+	current, err := k.answer()
 	if key, ok := signatory(current, token); ok {
 		return key, nil
+	}
+	if err != nil { // it may be the newest, which only the issuer knows
+		return publicKey{}, err
 	}
 	return publicKey{}, errUnknownKey
 }
@@ -76,37 +76,62 @@ func (k *keys) find(ctx context.Context, token *jwt.Token) (publicKey, error) {
 func (k *keys) held() (current []publicKey, old bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.current, k.issuer.JWKS == nil && time.Since(k.fetched) >= keysLife && time.Since(k.tried) >= keysPause
+	return k.current, k.issuer.JWKS == nil && time.Since(k.fetched) >= keysLife
 }
 
-// signatory is the one key that a token's header can mean. Without a key id it is one
-// only if no other is of that kind.
-func signatory(keys []publicKey, token *jwt.Token) (publicKey, bool) {
-	id, _ := token.Header["kid"].(string)
-	algorithm, _ := token.Header["alg"].(string)
-	var found []publicKey
-	for _, key := range keys {
-		if (id == "" || key.KeyID == id) && (key.Algorithm == "" || key.Algorithm == algorithm) && signs(key, algorithm) {
-			found = append(found, key)
-		}
-	}
-	if len(found) != 1 {
-		return publicKey{}, false
-	}
-	return found[0], true
+// answer is what the last question came to.
+func (k *keys) answer() ([]publicKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current, k.failed
 }
 
-// signs tells whether signatures of the algorithm are made with that kind of key.
-func signs(key publicKey, algorithm string) bool {
-	switch key.Key.(type) {
-	case *rsa.PublicKey:
-		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
-	case *ecdsa.PublicKey:
-		return strings.HasPrefix(algorithm, "ES")
-	case ed25519.PublicKey:
-		return algorithm == "EdDSA"
+// ask puts the question to the issuer, unless that was just done, and returns what is
+// closed once it was answered. Everybody waits for the one question, and it is none of
+// theirs: were it to end with whoever leaves, the next would find no answer and have
+// to sit out the pause.
+func (k *keys) ask() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-k.ended:
+	default:
+		return k.ended
 	}
-	return false
+	if time.Since(k.tried) < keysPause {
+		return k.ended
+	}
+	ended := make(chan struct{})
+	if !k.life.Start(func() { defer close(ended); k.question() }) {
+		k.failed = flight.ErrClosed
+		return k.ended
+	}
+	k.tried, k.ended = time.Now(), ended
+	return ended
+}
+
+// question asks the issuer for its keys, and tells the operator once when that fails
+// and once when it does no more.
+func (k *keys) question() {
+	ctx, cancel := context.WithTimeout(k.life.Context(), keysLimit)
+	defer cancel()
+	read, err := k.fetch(ctx)
+
+	k.mu.Lock()
+	before := k.failed
+	k.failed = err
+	if err == nil {
+		k.take(read)
+	}
+	k.mu.Unlock()
+
+	switch {
+	case k.life.Context().Err() != nil: // it was we who ended it
+	case err != nil && before == nil:
+		k.log.Error("the issuer's keys cannot be had: tokens are verified by those in hand, if there are any", zap.Error(err))
+	case err == nil && before != nil:
+		k.log.Info("the issuer's keys can be had again")
+	}
 }
 
 // reload reads the file, or lets the issuer be asked at the next use.
@@ -125,86 +150,16 @@ func (k *keys) reload() error {
 	if err != nil {
 		return err
 	}
-	k.put(read)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.take(read)
 	return nil
 }
 
-func (k *keys) put(read []publicKey) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// take makes keys the current ones. The mutex must be held.
+func (k *keys) take(read []publicKey) {
 	if !reflect.DeepEqual(k.current, read) {
 		k.changed()
 	}
-	k.current, k.fetched, k.failed = read, time.Now(), nil
-}
-
-// ask is the work of a flight: the issuer is asked for its keys, unless it just was.
-func (k *keys) ask(ctx context.Context) ([]publicKey, error) {
-	k.mu.Lock()
-	if time.Since(k.tried) < keysPause {
-		defer k.mu.Unlock()
-		return k.current, k.failed
-	}
-	k.tried = time.Now()
-	k.mu.Unlock()
-
-	limited, cancel := context.WithTimeout(ctx, keysLimit)
-	defer cancel()
-	read, err := k.fetch(limited)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	k.mu.Lock()
-	before := k.failed
-	k.failed = err
-	k.mu.Unlock()
-	switch {
-	case err != nil && before == nil:
-		k.log.Error("the issuer's keys cannot be had: tokens are verified by those in hand, if there are any", zap.Error(err))
-	case err == nil && before != nil:
-		k.log.Info("the issuer's keys can be had again")
-	}
-	if err != nil {
-		return nil, err
-	}
-	k.put(read)
-	return read, nil
-}
-
-// parseKeys reads a JWK set (RFC 7517 §5). Keys that verify no signature, or are too
-// weak, or of a kind that is not known, are passed over.
-func parseKeys(document []byte) ([]publicKey, error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, fmt.Errorf("the keys are not a JWK set: %w", err)
-	}
-	if len(set.Keys) > mostKeys {
-		return nil, fmt.Errorf("the JWK set holds %d keys: at most %d are read", len(set.Keys), mostKeys)
-	}
-	var keys []publicKey
-	for _, raw := range set.Keys {
-		var key publicKey
-		if json.Unmarshal(raw, &key) == nil && verifies(key) {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("the JWK set holds no public key that verifies signatures: RSA of 2048 bits and more, EC, or Ed25519")
-	}
-	return keys, nil
-}
-
-func verifies(key publicKey) bool {
-	if !key.Valid() || key.Use != "" && key.Use != "sig" {
-		return false
-	}
-	switch public := key.Key.(type) {
-	case *rsa.PublicKey:
-		return public.N.BitLen() >= leastRSA
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return true
-	}
-	return false
+	k.current, k.fetched = read, time.Now()
 }

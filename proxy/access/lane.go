@@ -106,9 +106,16 @@ func (h *Harbor) converse(ctx context.Context, l login, repositories []string, k
 	case err != nil:
 		return nil, err
 	}
+	if _, since := h.known.get(l.print); since && !known {
+		leave()
+		return nil, nil // found out while it waited
+	}
 	if err := h.meanwhile(l, known); err != nil {
 		leave()
 		return nil, err
+	}
+	if !known {
+		ctx = h.life.Context() // a guess is heard to its end and counted, also if its client does not wait for that
 	}
 	found, err := h.judge(ctx, l, repositories, known)
 	if err == nil || l.robot() || !h.rest(leave) {
@@ -117,7 +124,7 @@ func (h *Harbor) converse(ctx context.Context, l login, repositories []string, k
 	return found, err
 }
 
-// meanwhile tells what came up while a login waited for its turn.
+// meanwhile is what turns a login away that waited for its turn.
 func (h *Harbor) meanwhile(l login, known bool) error {
 	if refusal, ok := h.refused.get(l.print); ok {
 		return refusal

@@ -134,7 +134,7 @@ func (p *Password) Authenticate(ctx context.Context, r *http.Request) (Client, e
 		case p.file.Load().hashes[c.username] != hash:
 			continue // replaced meanwhile: what was found out is about a line that is gone
 		case !right:
-			return Client{}, wrong(nil)
+			return Client{}, wrong(whose(c.username, hash))
 		}
 		return Client{Subject: c.username}, nil
 	}
@@ -167,7 +167,7 @@ func (p *Password) check(ctx context.Context, from netip.Addr, c credentials, ha
 		return false, busy(errors.New("the queue of logins to check is full, for all or for whoever comes from there"))
 	}
 	defer leave()
-	if refusal := p.attempts.slowedDown(from, c.username); refusal != nil {
+	if refusal := p.attempts.slowedDown(from, c.username, whose(c.username, hash)); refusal != nil {
 		return false, refusal
 	}
 	if err := p.hashing.begin(ctx); err != nil {
@@ -225,7 +225,16 @@ func sendable(text string, longest int) bool {
 	return text != "" && len(text) <= longest && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-// wrong does not say which of the two it is.
+// whose tells the log about whose password it is. A name that nobody has is not shown:
+// it may be a password, typed in the wrong place.
+func whose(username, hash string) error {
+	if hash == "" {
+		return errors.New("no user of that name is in the file")
+	}
+	return fmt.Errorf("not the password of %q", username)
+}
+
+// wrong does not say which of the two it is: the cause is for the log.
 func wrong(cause error) *Refusal {
 	return unauthorized(BadCredentials, cause, "wrong user name or password")
 }

@@ -41,6 +41,6 @@ func ExampleNewPassword() {
 	// Output:
 	// "alice" <nil>
 	// "alice" <nil>
-	// "" bad_credentials: UNAUTHORIZED: wrong user name or password
+	// "" bad_credentials: UNAUTHORIZED: wrong user name or password: not the password of "alice"
 	// map[accepted:1 rejected:1]
 }

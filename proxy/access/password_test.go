@@ -186,6 +186,9 @@ func TestPasswordsAreNotTold(t *testing.T) {
 		_, err := p.Authenticate(t.Context(), request("192.0.2.1", "alice", fmt.Sprint("secret", i)))
 		told = append(told, err.Error())
 	}
+	// A name that nobody has may be a password in the wrong place.
+	_, err = p.Authenticate(t.Context(), request("192.0.2.1", "secret", "alice"))
+	told = append(told, err.Error())
 	world.file.Store(ptr("alice:secret"))
 	told = append(told, p.Reload().Error())
 	for _, entry := range logged.All() {
@@ -195,7 +198,7 @@ func TestPasswordsAreNotTold(t *testing.T) {
 		t.Error("that the file was read is not logged")
 	}
 	for _, text := range told {
-		if strings.Contains(text, "secret") || strings.Contains(text, "$2") || strings.Contains(text, "alice") {
+		if strings.Contains(text, "secret") || strings.Contains(text, "$2") {
 			t.Errorf("told: %s", text)
 		}
 	}

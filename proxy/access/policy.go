@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,6 +33,21 @@ func (p Policy) Allows(c Client, repository string) bool {
 // allowsAll tells whether there is nothing that Allows would say no to.
 func (p Policy) allowsAll(c Client) bool {
 	return slices.ContainsFunc(p, func(r Rule) bool { return slices.ContainsFunc(r.Pull, Pattern.all) && r.means(c) })
+}
+
+// about tells the log which rules are about a client that none allowed what it asked
+// for: by the index that they have in the configuration.
+func (p Policy) about(c Client) error {
+	var named []string
+	for i, r := range p {
+		if r.means(c) {
+			named = append(named, fmt.Sprintf("allow[%d]", i))
+		}
+	}
+	if len(named) == 0 {
+		return fmt.Errorf("no rule of allow means it; its groups are %.*q", longestInLogs, c.Groups[:min(len(c.Groups), 10)])
+	}
+	return fmt.Errorf("of allow it is meant by %s, without that repository", strings.Join(named, ", "))
 }
 
 // means tells whether the rule is about the client.

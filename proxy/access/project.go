@@ -15,6 +15,19 @@ func (h *Harbor) recall(l login, project string) (granted, remembered bool) {
 	return h.granted.get(h.inProject(l, project))
 }
 
+// recallAll tells whether all of the repositories' projects, if there is any, are
+// remembered.
+func (h *Harbor) recallAll(l login, repositories []string) (found map[string]bool, remembered bool) {
+	found = make(map[string]bool, len(repositories))
+	for _, repository := range repositories {
+		project := projectOf(repository)
+		if found[project], remembered = h.recall(l, project); !remembered {
+			return nil, false
+		}
+	}
+	return found, remembered
+}
+
 func (h *Harbor) inProject(l login, project string) fingerprint {
 	return h.granted.fingerprint(string(l.print[:]), project)
 }

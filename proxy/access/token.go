@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,13 @@ func NewToken(o TokenOptions) (*Token, error) {
 		options: o, issuers: make(map[string]*issuer), turns: semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)/2))),
 		verified: newMemory[Client](), refused: newMemory[*Refusal](), life: flight.NewLife(),
 	}
+	if len(o.Issuers) == 0 {
+		return nil, errors.New("no issuer is trusted")
+	}
 	for i, one := range o.Issuers {
+		if one.Issuer == "" || one.Audience == "" || one.Audience == one.Issuer {
+			return nil, fmt.Errorf("the issuer %q needs an audience other than itself", one.Issuer)
+		}
 		if _, twice := t.issuers[one.Issuer]; twice {
 			return nil, fmt.Errorf("the issuer %s is given twice", one.Issuer)
 		}
@@ -90,7 +97,7 @@ func (t *Token) Name() string { return "token" }
 func (t *Token) Challenge() string { return Basic }
 
 // Reload implements [Mode]: files of keys are read again, and the keys of other
-// issuers asked for at their next use.
+// issuers asked for at their next use. Those whose file is not good keep their keys.
 func (t *Token) Reload() error {
 	var err error
 	for _, one := range t.options.Issuers {
@@ -118,7 +125,7 @@ func (t *Token) Authenticate(ctx context.Context, r *http.Request) (Client, erro
 	case len(c.secret) > longestJWT:
 		return Client{}, badToken(fmt.Errorf("a token of %d bytes", len(c.secret)), "the token is too long: log in with %s", t.wanted())
 	}
-	print := t.verified.fingerprint(c.secret.Reveal(), fmt.Sprint(t.age.Load()))
+	print := t.verified.fingerprint(c.secret.Reveal(), strconv.FormatUint(t.age.Load(), 10))
 	if client, ok := t.verified.get(print); ok {
 		return client, nil
 	}
@@ -146,19 +153,23 @@ func (t *Token) verify(ctx context.Context, token redact.Secret) (Client, time.T
 	// Nothing of it is believed yet: whose keys to try is all that is read here.
 	unverified, _, err := jwt.NewParser().ParseUnverified(token.Reveal(), jwt.MapClaims{})
 	if err != nil {
-		return Client{}, time.Time{}, badToken(errors.New("not a JWT"), "this is not a token: log in with %s", t.wanted())
+		return Client{}, time.Time{}, badToken(fmt.Errorf("not a JWT: %.*s", longestInLogs, err), "this is not a token: log in with %s", t.wanted())
 	}
 	named, _ := unverified.Claims.GetIssuer() // "" is nobody's
 	from, ok := t.issuers[named]
 	if !ok {
 		return Client{}, time.Time{}, badToken(fmt.Errorf("the issuer is %.*q", longestInLogs, named), "the token is of an issuer that this registry does not trust: log in with %s", t.wanted())
 	}
+	algorithm, id := unverified.Method.Alg(), unverified.Header["kid"]
+	if !slices.Contains(algorithms, algorithm) { // no key can help
+		return Client{}, time.Time{}, from.unsigned(fmt.Errorf("its alg is %s", algorithm))
+	}
 	key, err := from.keys.find(ctx, unverified)
 	switch {
 	case ctx.Err() != nil:
 		return Client{}, time.Time{}, ctx.Err()
 	case errors.Is(err, errUnknownKey):
-		return Client{}, time.Time{}, badToken(err, "the token is not signed by %s as it is now: get a new one", named)
+		return Client{}, time.Time{}, from.unsigned(fmt.Errorf("%w: kid %.*q, alg %s", err, longestInLogs, fmt.Sprint(id), algorithm))
 	case err != nil:
 		return Client{}, time.Time{}, later(Unverifiable, 5, err, "the keys of %s cannot be had just now: try again", named)
 	}

@@ -109,7 +109,7 @@ func (h *Harbor) try(ctx context.Context, l login, repositories []string) (map[s
 }
 
 func (h *Harbor) slowedDown(l login) error {
-	if refusal := h.attempts.slowedDown(l.from, l.account()); refusal != nil {
+	if refusal := h.attempts.slowedDown(l.from, l.account(), l.whose()); refusal != nil {
 		return &turnedAway{neighbourhood(l.from), refusal}
 	}
 	return nil

@@ -149,7 +149,7 @@ func (h *Harbor) conclude(l login, known bool, err error) error {
 	refusal, rejected := errors.AsType[*Refusal](err)
 	if _, refused := errors.AsType[*tokencache.RefusedError](err); refused {
 		h.attempts.failed(l.from, l.account())
-		refusal, rejected = wrong(nil), true
+		refusal, rejected = wrong(l.whose()), true
 	}
 	if !rejected {
 		h.checked(Unknown, err)

@@ -52,25 +52,21 @@ func TestHarborLosesItsDatabase(t *testing.T) {
 // The database goes down at any moment of a conversation.
 func TestHarborLosesItsDatabaseMidway(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
-		for name, answered := range map[string]func(*http.Request) bool{
-			"before the question without scope": scopeless,
-			"before the control sample":         about(harbortest.Everything),
-		} {
+		for _, down := range []string{"ask 1", "ask 0", "grant"} {
 			w.close()
 			w.open()
 			// A right password that seems wrong, since somebody guesses at it elsewhere.
 			go w.guess("alice")
 			synctest.Wait()
-			w.AddFault(harbortest.Fault{Match: func(r *http.Request) bool {
-				if answered(r) {
+			w.before = func(question string) {
+				if question == down {
 					w.SetDown(harbortest.Database, true)
 				}
-				return false
-			}})
-			if got := w.right("alice", "team-a/app"); got != "unverifiable" {
-				w.Errorf("%s: %s, want unverifiable", name, got)
 			}
-			w.ClearFaults()
+			if got := w.right("alice", "team-a/app"); got != "unverifiable" {
+				w.Errorf("down before %q: %s, want unverifiable", down, got)
+			}
+			w.before = nil
 			w.SetDown(harbortest.Database, false)
 			time.Sleep(2 * time.Minute) // until our own account is asked about again
 			w.want("ok", w.right("alice", "team-a/app"))
@@ -161,18 +157,18 @@ func TestHarborGuessesKeepNobodyOut(t *testing.T) {
 		w.want("ok", w.right("alice", "team-a/app"))
 		ctx, stop := context.WithCancel(w.Context())
 		var guessing sync.WaitGroup
-		for guesser := range 20 {
+		for guesser := range 12 {
 			guessing.Go(func() {
 				for n := 0; ctx.Err() == nil; n++ {
 					got := word(w.answer(ctx, fmt.Sprintf("203.0.113.%d", guesser/2), "alice", fmt.Sprintf("a guess %d by %d", n, guesser), "team-a/app"))
 					if got == "ok" {
 						w.Error("a guess is right")
 					}
-					time.Sleep(50 * time.Millisecond)
+					time.Sleep(200 * time.Millisecond)
 				}
 			})
 		}
-		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(700 * time.Millisecond) {
+		for began := time.Now(); time.Since(began) < 4*time.Minute; time.Sleep(700 * time.Millisecond) {
 			asked := time.Now()
 			w.want("ok", w.right("alice", "team-a/app"))
 			if took := time.Since(asked); took > 6*time.Second {
@@ -227,6 +223,24 @@ func TestHarborBelievesTheSecondNo(t *testing.T) {
 	})
 }
 
+// A robot's right password is refused for nobody's guess, so its first no counts, and
+// the next question need not wait.
+func TestHarborBelievesARobotsNo(t *testing.T) {
+	inHarborWorld(t, func(w *harborWorld) {
+		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
+		w.SetPassword(harbortest.Puller, "another one")
+		time.Sleep(acceptedMemory)
+		w.asked()
+		began := time.Now()
+		w.want("bad_credentials", w.right(harbortest.Puller, "team-a/app"))
+		w.want("bad_credentials", w.come(somewhere, harbortest.Puller, "a guess", "team-a/app"))
+		w.want("ok", w.come(somewhere, harbortest.Puller, "another one", "team-a/app"))
+		if took := time.Since(began); took != 4*1500*time.Millisecond {
+			w.Errorf("took %s", took)
+		}
+	})
+}
+
 // Where our own account is no control sample, nobody is told that a password is wrong.
 func TestHarborWithoutControl(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
@@ -260,36 +274,37 @@ func TestHarborSlowsDown(t *testing.T) {
 // Who begins a question may come from where there are too many; who joined it does not.
 func TestHarborTurnsAwayOnlyWhoBegan(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
-		fail(w.mode.attempts, netip.MustParseAddr(somewhere), harbortest.Puller, 20)
-		w.want("slowed_down", w.right(harbortest.Puller, "team-a/app"))
-		together(100, func(i int) {
-			want, from := "ok", fmt.Sprintf("198.51.100.%d", i)
-			if i%10 == 0 {
-				from = somewhere
-			}
-			got := w.come(from, harbortest.Puller, harbortest.Password(harbortest.Puller), "team-a/app")
-			if got != want && (from != somewhere || got != "slowed_down") {
-				w.Errorf("%s from %s", got, from)
-			}
-		})
-		w.wantAsked("robot$team-a+puller 1")
+		var all sync.WaitGroup
+		for _, client := range []struct{ from, password, want string }{
+			{"203.0.113.1", "a guess", "bad_credentials"},            // is asked about
+			{somewhere, harbortest.Password("alice"), "slowed_down"}, // waits for its turn
+			{"198.51.100.1", harbortest.Password("alice"), "ok"},     // waits with it
+			{"198.51.100.2", harbortest.Password("alice"), "ok"},     // so does this one
+		} {
+			all.Go(func() { w.want(client.want, w.come(client.from, "alice", client.password, "team-a/app")) })
+			synctest.Wait()
+		}
+		fail(w.mode.attempts, netip.MustParseAddr(somewhere), "alice", 20)
+		all.Wait()
 	})
 }
 
 // askerFuncs stands in for Harbor where the stand-in never says such a thing.
 type askerFuncs struct {
 	ask func(tokencache.Credentials, []tokencache.Scope) (tokencache.Grant, error)
+	own string // the subject of our own account
+	ill error
 }
 
 func (a askerFuncs) Ask(_ context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
 	return a.ask(theirs, scopes)
 }
 
-func (askerFuncs) Grant(context.Context, tokencache.Scope) (tokencache.Grant, error) {
-	return tokencache.Grant{Subject: "robot$breakwater"}, nil
+func (a askerFuncs) Grant(context.Context, tokencache.Scope) (tokencache.Grant, error) {
+	return tokencache.Grant{Subject: a.own}, nil
 }
 
-func (askerFuncs) Health(context.Context) error { return nil }
+func (a askerFuncs) Health(context.Context) error { return a.ill }
 
 func TestHarborNamesTheSubject(t *testing.T) {
 	pull := func(name string) []tokencache.Scope {
@@ -318,23 +333,52 @@ func TestHarborNamesTheSubject(t *testing.T) {
 		"a realm that is not trusted": {"alice", tokencache.Grant{}, &tokencache.RealmError{}, Unverifiable, "cannot tell"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			mode := NewHarbor(HarborOptions{Events: newCounted(), Upstream: askerFuncs{func(tokencache.Credentials, []tokencache.Scope) (tokencache.Grant, error) {
+			err := askedOf(t, test.username, askerFuncs{own: "robot$breakwater", ask: func(tokencache.Credentials, []tokencache.Scope) (tokencache.Grant, error) {
 				return test.grant, test.err
-			}}})
-			defer func() {
-				if err := mode.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
-			gate, _ := gateOf(mode, Everything(), false)
-			w := &harborWorld{T: t, gate: gate}
-			err := w.answer(t.Context(), somewhere, test.username, "secret", "team-a/app")
+			}})
 			refusal, _ := errors.AsType[*Refusal](err)
 			switch {
 			case refusal == nil && (err != nil || test.want != ""), refusal != nil && refusal.Why != test.want:
 				t.Errorf("%s: %v, want %q", name, err, test.want)
 			case refusal != nil && !strings.Contains(refusal.Answer.Message, test.says):
 				t.Errorf("%s: %q does not say %q", name, refusal.Answer.Message, test.says)
+			}
+		})
+	}
+}
+
+// askedOf is what a pull from team-a comes to with that Harbor.
+func askedOf(t *testing.T, username string, upstream Asker) error {
+	mode := NewHarbor(HarborOptions{Events: newCounted(), Upstream: upstream})
+	defer func() {
+		if err := mode.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	gate, _ := gateOf(mode, Everything(), false)
+	return (&harborWorld{T: t, gate: gate}).answer(t.Context(), somewhere, username, "secret", "team-a/app")
+}
+
+// A no counts only if our own account gets a yes, and health says nothing else.
+func TestHarborControlSample(t *testing.T) {
+	for _, test := range []struct {
+		own  string
+		ill  error
+		want Why
+	}{
+		{"robot$breakwater", nil, BadCredentials},
+		{"robot$breakwater", errors.New("the database is unhealthy"), Unverifiable},
+		{"", nil, Unverifiable}, // there is no account of our own
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			err := askedOf(t, "alice", askerFuncs{own: test.own, ill: test.ill, ask: func(_ tokencache.Credentials, scopes []tokencache.Scope) (tokencache.Grant, error) {
+				if len(scopes) == 0 {
+					return tokencache.Grant{}, &tokencache.RefusedError{}
+				}
+				return tokencache.Grant{}, nil
+			}})
+			if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Why != test.want {
+				t.Errorf("own account %q, health %v: %v, want %q", test.own, test.ill, err, test.want)
 			}
 		})
 	}
