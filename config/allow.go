@@ -67,10 +67,34 @@ func (rule Rule) validate(r *report, at, mode string) {
 		validatePatterns(r, at+".pull", rule.Pull, repositories)
 	}
 	for i, pattern := range rule.Pull {
-		path := fmt.Sprintf("%s.pull[%d]", at, i)
-		if !r.reported[path] && !strings.Contains(pattern, "/") && !strings.Contains(pattern, "**") {
-			r.warn(path, shown(pattern)+" matches no repository of Harbor, where all have a project and a /", "write "+pattern+"/** for all of the project")
+		if path := fmt.Sprintf("%s.pull[%d]", at, i); !r.reported[path] {
+			warnOfProject(r, path, pattern)
 		}
+	}
+	for i, pattern := range rule.Subjects {
+		if path := fmt.Sprintf("%s.subjects[%d]", at, i); !r.reported[path] {
+			warnOfServiceAccount(r, path, pattern)
+		}
+	}
+}
+
+// warnOfProject tells patterns that are legal, and yet match nothing that Harbor has.
+func warnOfProject(r *report, path, pattern string) {
+	project, rest, nested := strings.Cut(pattern, "/")
+	switch {
+	case !nested && !strings.Contains(pattern, "**"):
+		r.warn(path, shown(pattern)+" matches no repository of Harbor, where all have a project and a /", "write "+pattern+"/** for all of the project")
+	case strings.Contains(project, ".") && strings.Contains(rest, "/"):
+		r.warn(path, shown(pattern)+" begins with what looks like a host, and repositories are meant as Harbor calls them", "write "+rest+", unless the project is called "+project)
+	}
+}
+
+// warnOfServiceAccount tells patterns that match no subject of Kubernetes, which has
+// four parts: system:serviceaccount:NAMESPACE:NAME.
+func warnOfServiceAccount(r *report, path, pattern string) {
+	_, rest, ok := strings.Cut(pattern, "system:serviceaccount:")
+	if ok && !strings.Contains(rest, "**") && strings.Count(rest, ":") != 1 {
+		r.warn(path, shown(pattern)+" matches no service account: * ends at each :", "write system:serviceaccount:NAMESPACE:NAME, with * in place of either")
 	}
 }
 

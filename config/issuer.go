@@ -166,11 +166,17 @@ func (i Issuer) validateAudience(r *report, at string) {
 		r.problem(at+".audience", "is too long, or holds control characters", fmt.Sprintf("write at most %d plain characters", maxClaim))
 	case bareName(i.Audience) == bareName(string(i.Issuer)):
 		r.problem(at+".audience", "is the issuer itself: tokens for it open the issuer's own API, and must not be sent elsewhere", fix)
-	case slices.Contains([]string{
-		"api", "k3s", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-	}, bareName(i.Audience)):
+	case i.OwnAPI(i.Audience):
 		r.problem(at+".audience", shown(i.Audience)+" is what Kubernetes calls its API server: tokens for it open that, and must not be sent elsewhere", fix)
 	}
+}
+
+// OwnAPI reports whether tokens for the audience open an API of the issuer's own.
+func (i Issuer) OwnAPI(audience string) bool {
+	return slices.Contains([]string{
+		bareName(string(i.Issuer)),
+		"api", "k3s", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+	}, bareName(audience))
 }
 
 // bareName is a URL's rest behind https://, in one spelling.
