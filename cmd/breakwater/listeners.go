@@ -111,8 +111,8 @@ func issuers(configured config.Issuers) []access.Issuer {
 	for _, c := range configured {
 		one := access.Issuer{
 			Issuer: string(c.Issuer), Audience: c.Audience, Prefix: c.Prefix, SubjectClaim: c.SubjectClaim, GroupsClaim: c.GroupsClaim,
-			BearerToken: c.BearerToken,
-			Client:      func() (*http.Client, error) { return issuerClient(c.CAFile) },
+			BearerToken: c.BearerToken, OwnAPI: c.OwnAPI,
+			Client: func() (*http.Client, error) { return issuerClient(c.CAFile) },
 		}
 		if c.JWKSFile != "" {
 			one.JWKS = file(c.JWKSFile)

@@ -30,6 +30,9 @@ type Issuer struct {
 	// BearerToken is what the issuer wants to see before it tells of its keys, read
 	// anew for each question; nil or "": nothing. It is sent nowhere else.
 	BearerToken func() (redact.Secret, error)
+	// OwnAPI tells audiences by which a token opens an API of the issuer's own, beside
+	// the issuer itself; nil: none.
+	OwnAPI func(audience string) bool
 	// Prefix comes before its subjects and groups. Of several issuers each has one.
 	Prefix string
 	// SubjectClaim and GroupsClaim are the claims to take them from; groups are a
@@ -69,8 +72,8 @@ func (i *issuer) verify(token redact.Secret, key publicKey) (Client, time.Time, 
 	}
 	// A token that the issuer itself would take, as Kubernetes' API server does, must
 	// not be shown around: whoever sees it could act there as its owner.
-	if audience, err := claims.GetAudience(); err != nil || slices.Contains(audience, i.Issuer.Issuer) {
-		return Client{}, time.Time{}, badToken(errors.New("its audience is the issuer itself, too"),
+	if audience, err := claims.GetAudience(); err != nil || slices.ContainsFunc(audience, i.opens) {
+		return Client{}, time.Time{}, badToken(fmt.Errorf("it opens the issuer's own API: its audience is %.*q", longestInLogs, fmt.Sprint(claims["aud"])),
 			"the token opens %s itself, and so must not be sent to a registry: get one for the audience %q alone", i.Issuer.Issuer, i.Audience)
 	}
 	subject, _ := claims[i.SubjectClaim].(string)
@@ -86,6 +89,11 @@ func (i *issuer) verify(token redact.Secret, key publicKey) (Client, time.Time, 
 		until = end
 	}
 	return Client{Subject: i.Prefix + subject, Groups: i.groups(claims[i.GroupsClaim])}, until, nil
+}
+
+// opens tells whether a token for the audience opens an API of the issuer's own.
+func (i *issuer) opens(audience string) bool {
+	return audience == i.Issuer.Issuer || i.OwnAPI != nil && i.OwnAPI(audience)
 }
 
 // groups reads a claim that is one group or a list; what is neither is no group.
@@ -110,13 +118,18 @@ func (i *issuer) refusal(claims jwt.MapClaims, err error) *Refusal {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return i.unsigned(err)
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return badToken(err, "the token has expired: get a new one")
+		return badToken(fmt.Errorf("%w: it is %s", err, i.whose(claims)), "the token has expired: get a new one")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return badToken(fmt.Errorf("%w: it is for %.*q", err, longestInLogs, fmt.Sprint(claims["aud"])), "the token is for another audience: get one for %q", i.Audience)
+		return badToken(fmt.Errorf("%w: it is %s, for %.*q", err, i.whose(claims), longestInLogs, fmt.Sprint(claims["aud"])), "the token is for another audience: get one for %q", i.Audience)
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return badToken(err, "the token is not valid yet: look at the clocks")
 	}
 	return badToken(err, "the token is not good here: get one of %s for the audience %q", i.Issuer.Issuer, i.Audience)
+}
+
+// whose tells the log whom a token that was rightly signed names.
+func (i *issuer) whose(claims jwt.MapClaims) string {
+	return fmt.Sprintf("that of %.*q", longestInLogs, fmt.Sprint(claims[i.SubjectClaim]))
 }
 
 // unsigned does not say what is wrong with a signature.

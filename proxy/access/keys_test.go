@@ -131,21 +131,25 @@ func TestOldKeysAreAskedForInTheBackground(t *testing.T) {
 func TestIssuerDownAtFirst(t *testing.T) {
 	inTokenWorld(t, func(w *tokenWorld) {
 		w.provider.set(func(p *provider) { p.down = true })
-		token := w.sign()
-		for range 20 {
+		token, late := w.sign(), w.sign(claim("sub", "late"))
+		for i := range 20 {
 			_, err := w.mode.Authenticate(w.Context(), bearing("Bearer "+token))
 			refusal, ok := errors.AsType[*Refusal](err)
 			if !ok || refusal.Why != Unverifiable || refusal.Answer.Status != http.StatusServiceUnavailable || refusal.Answer.RetryAfter != 5 {
 				t.Fatalf("%v, want 503 for a while", err)
 			}
 			time.Sleep(time.Second)
+			if i == 18 {
+				w.wantCome(late, "unverifiable")
+			}
 		}
 		if got := w.asked(); len(got) != 2 {
 			t.Errorf("in 20 s the issuer saw %v, want one request in 10 s", got)
 		}
 		w.wantLogged(keysLost)
 		w.provider.set(func(p *provider) { p.down = false })
-		w.wantCome(token, builder) // nothing was remembered
+		w.wantCome(late, "late") // of a 503 nothing is remembered
+		w.wantCome(token, builder)
 		w.wantLogged(keysFound)
 	})
 }

@@ -171,7 +171,7 @@ func (t *Token) verify(ctx context.Context, token redact.Secret) (Client, time.T
 	case errors.Is(err, errUnknownKey):
 		return Client{}, time.Time{}, from.unsigned(fmt.Errorf("%w: kid %.*q, alg %s", err, longestInLogs, fmt.Sprint(id), algorithm))
 	case err != nil:
-		return Client{}, time.Time{}, later(Unverifiable, 5, err, "the keys of %s cannot be had just now: try again", named)
+		return Client{}, time.Time{}, later(Unverifiable, int(keysPause.Seconds()), err, "the keys of %s cannot be had just now: try again", named)
 	}
 	if err := t.turns.Acquire(ctx, 1); err != nil {
 		return Client{}, time.Time{}, err

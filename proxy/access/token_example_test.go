@@ -59,6 +59,6 @@ func ExampleNewToken() {
 
 	// Output:
 	// "system:serviceaccount:ci:builder" ["system:serviceaccounts:ci"] <nil>
-	// "" [] bad_credentials: UNAUTHORIZED: the token is for another audience: get one for "breakwater": token has invalid claims: token has invalid audience: it is for "vault"
+	// "" [] bad_credentials: UNAUTHORIZED: the token is for another audience: get one for "breakwater": token has invalid claims: token has invalid audience: it is that of "system:serviceaccount:ci:builder", for "vault"
 	// map[accepted:1 rejected:1]
 }

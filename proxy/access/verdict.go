@@ -15,7 +15,8 @@ import (
 )
 
 // How long Harbor's word is remembered, from when the question began: so a right that
-// is taken away ends here within acceptedMemory.
+// is taken away ends here within acceptedMemory. A login that is refused altogether is
+// remembered from when that is known.
 const (
 	acceptedMemory = time.Minute
 	rejectedMemory = 5 * time.Second
