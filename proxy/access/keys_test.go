@@ -135,7 +135,7 @@ func TestIssuerDownAtFirst(t *testing.T) {
 		for i := range 20 {
 			_, err := w.mode.Authenticate(w.Context(), bearing("Bearer "+token))
 			refusal, ok := errors.AsType[*Refusal](err)
-			if !ok || refusal.Why != Unverifiable || refusal.Answer.Status != http.StatusServiceUnavailable || refusal.Answer.RetryAfter != 5 {
+			if !ok || refusal.Why != Unverifiable || refusal.Answer.Status != http.StatusServiceUnavailable || refusal.Answer.RetryAfter != 10 {
 				t.Fatalf("%v, want 503 for a while", err)
 			}
 			time.Sleep(time.Second)
