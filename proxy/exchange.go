@@ -27,6 +27,7 @@ type exchange struct {
 
 	gate    *access.Gate // of the listener
 	client  access.Client
+	proven  bool   // that client is who it says: in some modes known only once it may pull, or may not
 	leave   func() // gives back the client's share of what may be under way; nil until it has one
 	request registry.Request
 	began   time.Time
@@ -132,16 +133,6 @@ func (x *exchange) level(status int) zapcore.Level {
 	return zapcore.InfoLevel
 }
 
-// subject is whom the client was proven to be: in some modes that is known only once
-// it may pull, or may not.
-func (x *exchange) subject() string {
-	switch x.turnedAway() {
-	case "", access.NotAllowed, access.NotGranted, access.TooManyAtOnce:
-		return x.client.Subject
-	}
-	return ""
-}
-
 func (x *exchange) fields(served Served) []zap.Field {
 	fields := []zap.Field{
 		zap.String("request_id", x.id), zap.String("listener", x.gate.Listener), zap.String("client", clientAddress(x.r)),
@@ -151,8 +142,8 @@ func (x *exchange) fields(served Served) []zap.Field {
 		zap.String("cache", served.Cache), zap.Duration("took", served.Took),
 		zap.String("user_agent", shorten(x.r.UserAgent())),
 	}
-	if subject := x.subject(); subject != "" {
-		fields = append(fields, zap.String("subject", shorten(subject)))
+	if x.proven && x.client.Subject != "" {
+		fields = append(fields, zap.String("subject", shorten(x.client.Subject)))
 	}
 	if why := x.turnedAway(); why != "" {
 		fields = append(fields, zap.String("refused", string(why)))

@@ -222,9 +222,13 @@ func (x *exchange) admit() error {
 		return err
 	}
 	if x.request.Kind == registry.KindBase {
+		x.proven = true
 		return nil // costs nothing
 	}
-	if err := x.gate.Authorise(x.ctx, x.client, x.request); err != nil {
+	err = x.gate.Authorise(x.ctx, x.client, x.request)
+	var refusal *access.Refusal
+	x.proven = err == nil || errors.As(err, &refusal) && (refusal.Why == access.NotAllowed || refusal.Why == access.NotGranted)
+	if err != nil {
 		return err
 	}
 	x.leave, err = x.gate.Enter(x.ctx, x.client)

@@ -34,6 +34,8 @@ func (x *exchange) refuse(err error) {
 		return // nobody is there to be told
 	}
 	refusal := x.refusal(x.request, err)
+	x.w.takes = refusalPatience
+	x.w.patience()
 	header := x.w.Header()
 	refusal.Header(header)
 	if refusal.Status == http.StatusUnauthorized {

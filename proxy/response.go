@@ -11,6 +11,10 @@ import (
 // bytes. A moving body has no limit; a client that stopped reading has this.
 const writePatience = 2 * time.Minute
 
+// refusalPatience is that of a refusal, which is short, and given to anybody: over
+// HTTP/2 a client can ask for many and take none.
+const refusalPatience = 5 * time.Second
+
 // response is the writer of one answer: it remembers what was sent, keeps
 // informational answers of an upstream from the client, and gives up on a
 // client that stopped reading.
@@ -18,15 +22,16 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	id      string
-	budget  *time.Timer // for the header
-	status  int         // 0 until the final header was sent
-	last    bool        // the connection is closed after this answer
+	budget  *time.Timer   // for the header
+	takes   time.Duration // what the client has for the next write
+	status  int           // 0 until the final header was sent
+	last    bool          // the connection is closed after this answer
 	bytes   int64
 	err     error // of the last write: the client is gone, or stopped reading
 }
 
 func newResponse(w http.ResponseWriter, id string, budget *time.Timer) *response {
-	r := &response{ResponseWriter: w, control: http.NewResponseController(w), id: id, budget: budget}
+	r := &response{ResponseWriter: w, control: http.NewResponseController(w), id: id, budget: budget, takes: writePatience}
 	r.patience()
 	return r
 }
@@ -34,7 +39,7 @@ func newResponse(w http.ResponseWriter, id string, budget *time.Timer) *response
 // patience gives the client time for the next write. The deadline is left as it
 // is after the answer, since net/http may still have some of it to flush.
 func (r *response) patience() {
-	_ = r.control.SetWriteDeadline(time.Now().Add(writePatience)) // not supported by a test's recorder
+	_ = r.control.SetWriteDeadline(time.Now().Add(r.takes)) // not supported by a test's recorder
 }
 
 // WriteHeader sends the final header. An upstream's 1xx (RFC 9110 §15.2) is

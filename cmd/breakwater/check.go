@@ -133,10 +133,10 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 
 // reportListeners builds what stands before each listener, and says who may pull
 // there. It listens nowhere.
-func reportListeners(report *doctor.Report, listeners []config.Listener, client *upstream.Client) {
+func reportListeners(report *doctor.Report, listeners []config.Listener, u config.Upstream, client *upstream.Client) {
 	report.Section("listeners")
 	for i, l := range listeners {
-		d, err := newDoor(l, client, metrics.New(version), zap.NewNop())
+		d, err := newDoor(l, account{client, u.Username}, metrics.New(version), zap.NewNop())
 		if err == nil {
 			err = d.gate.Close()
 		}
@@ -182,7 +182,7 @@ func checkUpstream(ctx context.Context, report *doctor.Report, c config.Config, 
 	if err != nil {
 		return err
 	}
-	reportListeners(report, c.Listeners, client)
+	reportListeners(report, c.Listeners, u, client)
 	doctor.Check(ctx, report, doctor.Upstream{
 		Name: u.Name, URL: u.URL.URL, Account: u.Username, TokenURL: u.TokenURL.URL,
 		Client: client, Proxy: http.ProxyFromEnvironment, TLS: settings,

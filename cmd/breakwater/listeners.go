@@ -24,8 +24,14 @@ type door struct {
 	certificate *certificate // nil: plain http
 }
 
+// account is Breakwater's own, at the Harbor that listeners in harbor mode ask.
+type account struct {
+	*upstream.Client
+	username string
+}
+
 // openDoors builds the doors of all listeners; nothing is asked of the network.
-func openDoors(listeners []config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) ([]*door, error) {
+func openDoors(listeners []config.Listener, harbor account, events access.Events, log *zap.Logger) ([]*door, error) {
 	var doors []*door
 	for i, l := range listeners {
 		d, err := newDoor(l, harbor, events, log)
@@ -38,7 +44,7 @@ func openDoors(listeners []config.Listener, harbor *upstream.Client, events acce
 }
 
 // newDoor's errors begin with the key below the listener that they are about.
-func newDoor(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (*door, error) {
+func newDoor(l config.Listener, harbor account, events access.Events, log *zap.Logger) (*door, error) {
 	d := &door{Listener: l}
 	if l.TLS != nil {
 		d.certificate = &certificate{certFile: l.TLS.CertFile, keyFile: l.TLS.KeyFile}
@@ -81,7 +87,7 @@ func from(l config.Listener) string {
 }
 
 // newMode builds the one access mode that a valid listener has.
-func newMode(l config.Listener, harbor *upstream.Client, events access.Events, log *zap.Logger) (access.Mode, error) {
+func newMode(l config.Listener, harbor account, events access.Events, log *zap.Logger) (access.Mode, error) {
 	name := string(l.Address)
 	switch {
 	case l.Password != nil:
@@ -91,7 +97,7 @@ func newMode(l config.Listener, harbor *upstream.Client, events access.Events, l
 	case l.MTLS != nil:
 		return access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
 	case l.Harbor != nil:
-		return access.NewHarbor(access.HarborOptions{Upstream: harbor, Listener: name, Events: events, Log: log}), nil
+		return access.NewHarbor(access.HarborOptions{Upstream: harbor, Own: harbor.username, Listener: name, Events: events, Log: log}), nil
 	}
 	networks := make([]netip.Prefix, len(l.Anonymous.Networks))
 	for i, network := range l.Anonymous.Networks {

@@ -35,7 +35,7 @@ func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance,
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
-	doors, err := openDoors(c.Listeners, client, counts, log)
+	doors, err := openDoors(c.Listeners, account{client, origin.Username}, counts, log)
 	if err != nil {
 		return nil, errors.Join(err, client.Close(), cache.Close())
 	}

@@ -25,6 +25,8 @@ const (
 type attempts struct {
 	mu     sync.Mutex // guards counts
 	counts *simplelru.LRU[pair, failures]
+
+	seen *memory[struct{}] // wrong logins that were counted: a program with an old password guesses at nothing
 }
 
 // pair is whose attempts are counted together. The name is hashed, so that however
@@ -48,7 +50,7 @@ func newAttempts() *attempts {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &attempts{counts: counts}
+	return &attempts{counts: counts, seen: newMemory[struct{}]()}
 }
 
 // pause is how long a further attempt has to wait; 0: none.
@@ -70,8 +72,13 @@ func (a *attempts) slowedDown(from netip.Addr, username string, cause error) *Re
 	return later(SlowedDown, seconds, cause, "too many wrong passwords for this user name from your address: try again in %d s", seconds)
 }
 
-// failed counts a wrong password; succeeded forgets what was counted.
-func (a *attempts) failed(from netip.Addr, username string) {
+// failed counts a wrong password, each once; succeeded forgets what was counted.
+func (a *attempts) failed(from netip.Addr, username string, login fingerprint) {
+	_, again := a.seen.get(login)
+	a.seen.put(login, struct{}{}, time.Now().Add(attemptsMemory))
+	if again {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	who := pairOf(from, username)

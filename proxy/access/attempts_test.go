@@ -1,6 +1,8 @@
 package access
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -20,7 +22,7 @@ func TestPausesDouble(t *testing.T) {
 			if got := a.pause(from, "alice"); got != 0 {
 				t.Fatalf("after %d wrong passwords and a pause of %v another of %v", i, want, got)
 			}
-			a.failed(from, "alice")
+			a.failed(from, "alice", fingerprint{byte(i), byte(i >> 8)})
 		}
 	})
 }
@@ -95,7 +97,7 @@ func TestQuietForgets(t *testing.T) {
 func TestAttemptsAreBounded(t *testing.T) {
 	a, from := newAttempts(), netip.MustParseAddr("192.0.2.1")
 	for i := range mostRemembered + 100 {
-		a.failed(from, fmt.Sprint("user", i))
+		a.failed(from, fmt.Sprint("user", i), fingerprint{byte(i), byte(i >> 8)})
 	}
 	if got := a.counts.Len(); got != mostRemembered {
 		t.Errorf("%d pairs are remembered, want %d", got, mostRemembered)
@@ -104,6 +106,6 @@ func TestAttemptsAreBounded(t *testing.T) {
 
 func fail(a *attempts, from netip.Addr, username string, times int) {
 	for range times {
-		a.failed(from, username)
+		a.failed(from, username, fingerprint(sha256.Sum256([]byte(rand.Text()))))
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"breakwater/tokencache"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // Asker is Harbor, as far as it tells about its accounts. Errors are those of
@@ -31,6 +32,9 @@ type Asker interface {
 // HarborOptions are what a [Harbor] needs. All but Log are required.
 type HarborOptions struct {
 	Upstream Asker
+	// Own is the name of Breakwater's own account, which is nobody else's to log in
+	// with: guesses at a user's password make Harbor refuse the right one.
+	Own      string
 	Listener string // its address as configured, for logs and metrics
 	Events   Events
 	Log      *zap.Logger // may be nil
@@ -54,13 +58,17 @@ type Harbor struct {
 	options HarborOptions
 
 	known   *memory[time.Time] // logins accepted lately, by when the last question began whose answer named them
-	granted *memory[bool]      // may a login that is known pull from a project?
 	refused *memory[*Refusal]  // logins; apart from known, so that guesses drive out nobody
+
+	granted   *memory[struct{}] // projects that a known login may pull from
+	ungranted *memory[struct{}] // those that it may not; apart for the same reason
 
 	attempts *attempts
 	trials   *trials
 	lanes    *lanes
-	silent   atomic.Bool // Harbor could not tell, when it was asked last
+	ofKnown  shares[fingerprint] // questions about one login that is known,
+	allKnown *semaphore.Weighted // and about all of them
+	silent   atomic.Bool         // Harbor could not tell, when it was asked last
 
 	life      *flight.Life
 	questions *flight.Group[question, map[string]bool]
@@ -98,8 +106,9 @@ func NewHarbor(o HarborOptions) *Harbor {
 	life := flight.NewLife()
 	return &Harbor{
 		options: o,
-		known:   newMemory[time.Time](), granted: newMemory[bool](), refused: newMemory[*Refusal](),
+		known:   newMemory[time.Time](), refused: newMemory[*Refusal](), granted: newMemory[struct{}](), ungranted: newMemory[struct{}](),
 		attempts: newAttempts(), trials: newTrials(), lanes: newLanes(),
+		ofKnown: shares[fingerprint]{most: mostOfKnown, of: make(map[fingerprint]*share)}, allKnown: semaphore.NewWeighted(mostTrials),
 		life: life, questions: flight.NewGroup[question, map[string]bool](life),
 	}
 }
@@ -131,6 +140,9 @@ func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, err
 		return Client{}, unauthorized(NoCredentials, nil, "this registry wants the user name and password of a Harbor account: log in first")
 	case !sendable(c.username, longestHarborUsername) || !sendable(c.secret.Reveal(), longestHarborPassword):
 		return Client{}, wrong(errors.New("empty or too long, or with control characters"))
+	}
+	if strings.EqualFold(c.username, h.options.Own) {
+		return Client{}, wrong(errors.New("the name is that of Breakwater's own account"))
 	}
 	l := login{c, h.known.fingerprint(c.username, c.secret.Reveal()), address(r)}
 	if request, err := registry.Parse(r.Method, r.URL); err != nil || request.Name == "" {
@@ -187,7 +199,7 @@ func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[
 			if len(repositories) == 0 && time.Since(named) < acceptedMemory {
 				return nil, nil
 			}
-			found, err := h.questions.Do(ctx, question{login: l.print, about: strings.Join(repositories, " ")},
+			found, err := h.questions.Do(ctx, question{login: l.print, about: projectsOf(repositories)},
 				func(ctx context.Context) (map[string]bool, error) {
 					if found, ok := h.recallAll(l, repositories); ok {
 						return found, nil // since a moment ago
@@ -213,7 +225,7 @@ func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[
 type question struct {
 	login fingerprint
 	trial bool   // the login is unknown
-	about string // repositories; "": who the login is, or of a trial whatever came first
+	about string // projects; "": who the login is, or of a trial whatever came first
 }
 
 // answers tells whether all that was asked is found.

@@ -61,6 +61,7 @@ func ExampleNewHarbor() {
 	// <nil>
 	// Harbor is asked about alice [repository:team-a/app:pull]
 	// Harbor is asked about alice []
+	// Harbor is asked about alice []
 	// bad_credentials: UNAUTHORIZED: wrong user name or password: not the login of a user
 	// bad_credentials: UNAUTHORIZED: wrong user name or password: not the login of a user
 }

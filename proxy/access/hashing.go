@@ -11,7 +11,7 @@ import (
 // takes a processor for 50 ms (bcrypt's cost 10) to 250 ms (cost 12).
 const (
 	mostWaiting         = 64 // of all
-	mostOfNeighbourhood = 16 // waiting or under way: who comes from elsewhere waits for no more than these
+	mostOfNeighbourhood = 8  // waiting or under way: who comes from elsewhere waits for no more than these
 )
 
 // hashing is the queue of those whose password is to be hashed. Half of the

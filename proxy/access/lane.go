@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -28,15 +29,22 @@ type lanes struct {
 
 // lane is a user name's while its turn is taken.
 type lane struct {
-	known, unknown []chan struct{} // who waits, in order; a turn is given by closing
+	known, unknown []*waiter // in order
+}
+
+// waiter is given its turn by closing.
+type waiter struct {
+	from netip.Prefix
+	turn chan struct{}
 }
 
 func newLanes() *lanes { return &lanes{of: make(map[string]*lane)} }
 
 // enter waits for the name's turn; after a nil error leave must be called. Logins that
 // were accepted lately go first: no number of guesses keeps them waiting for more than
-// one. The error is ctx's own or errLaneFull.
-func (l *lanes) enter(ctx context.Context, name string, known bool) (leave func(), err error) {
+// one. Of the others one of each neighbourhood may wait. The error is ctx's own or
+// errLaneFull.
+func (l *lanes) enter(ctx context.Context, name string, from netip.Prefix, known bool) (leave func(), err error) {
 	l.mu.Lock()
 	taken, ok := l.of[name]
 	if !ok {
@@ -44,7 +52,8 @@ func (l *lanes) enter(ctx context.Context, name string, known bool) (leave func(
 		l.mu.Unlock()
 		return func() { l.leave(name) }, nil
 	}
-	if !known && len(taken.unknown) >= mostInLane {
+	waits := func(w *waiter) bool { return w.from == from }
+	if !known && (len(taken.unknown) >= mostInLane || slices.ContainsFunc(taken.unknown, waits)) {
 		l.mu.Unlock()
 		return nil, errLaneFull
 	}
@@ -52,15 +61,15 @@ func (l *lanes) enter(ctx context.Context, name string, known bool) (leave func(
 	if known {
 		queue = &taken.known
 	}
-	turn := make(chan struct{})
-	*queue = append(*queue, turn)
+	mine := &waiter{from, make(chan struct{})}
+	*queue = append(*queue, mine)
 	l.mu.Unlock()
 
 	select {
-	case <-turn:
+	case <-mine.turn:
 		return func() { l.leave(name) }, nil
 	case <-ctx.Done():
-		l.giveUp(name, queue, turn)
+		l.giveUp(name, queue, mine)
 		return nil, ctx.Err()
 	}
 }
@@ -70,9 +79,9 @@ func (l *lanes) leave(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	taken := l.of[name]
-	for _, queue := range []*[]chan struct{}{&taken.known, &taken.unknown} {
+	for _, queue := range []*[]*waiter{&taken.known, &taken.unknown} {
 		if len(*queue) > 0 {
-			close((*queue)[0])
+			close((*queue)[0].turn)
 			*queue = (*queue)[1:]
 			return
 		}
@@ -81,9 +90,9 @@ func (l *lanes) leave(name string) {
 }
 
 // giveUp is for who waits no more, or got the turn that very moment.
-func (l *lanes) giveUp(name string, queue *[]chan struct{}, turn chan struct{}) {
+func (l *lanes) giveUp(name string, queue *[]*waiter, mine *waiter) {
 	l.mu.Lock()
-	i := slices.Index(*queue, turn)
+	i := slices.Index(*queue, mine)
 	if i >= 0 {
 		*queue = slices.Delete(*queue, i, i+1)
 	}
@@ -99,7 +108,7 @@ func (h *Harbor) converse(ctx context.Context, l login, repositories []string, k
 	if known && l.robot() {
 		return h.judge(ctx, l, repositories, known)
 	}
-	leave, err := h.lanes.enter(ctx, l.account(), known)
+	leave, err := h.lanes.enter(ctx, l.account(), neighbourhood(l.from), known)
 	switch {
 	case errors.Is(err, errLaneFull):
 		return nil, tooManyLogins(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -63,7 +64,7 @@ func TestLaneIsFull(t *testing.T) {
 		for range mostInLane {
 			wait(false)
 		}
-		if _, err := lanes.enter(t.Context(), "alice", false); err != errLaneFull {
+		if _, err := lanes.enter(t.Context(), "alice", somewhereElse(), false); err != errLaneFull {
 			t.Errorf("%v, want that the lane is full", err)
 		}
 		wait(true)
@@ -85,7 +86,7 @@ func TestLaneGivenUp(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				for _, known := range []bool{false, true} {
 					all.Go(func() {
-						leave, err := lanes.enter(ctx, "alice", known)
+						leave, err := lanes.enter(ctx, "alice", somewhereElse(), known)
 						if err == nil {
 							leave()
 						} else if !errors.Is(err, context.Canceled) {
@@ -107,7 +108,7 @@ func TestLaneGivenUp(t *testing.T) {
 
 func mustEnter(t *testing.T, l *lanes, name string, known bool) (leave func()) {
 	t.Helper()
-	leave, err := l.enter(t.Context(), name, known)
+	leave, err := l.enter(t.Context(), name, somewhereElse(), known)
 	if err != nil {
 		t.Error(err)
 		return func() {}
@@ -166,7 +167,7 @@ func TestHarborMeanwhile(t *testing.T) {
 		came := make([]string, 1+mostInLane)
 		together(len(came), func(i int) { came[i] = w.come(somewhere, "bob", fmt.Sprint("a guess ", i), "") })
 		slices.Sort(came)
-		if want := []string{"bad_credentials", "bad_credentials", "bad_credentials", "slowed_down", "slowed_down"}; !slices.Equal(came, want) {
+		if want := []string{"bad_credentials", "bad_credentials", "busy", "busy", "busy"}; !slices.Equal(came, want) {
 			w.Errorf("guesses came to %q, want %q", came, want)
 		}
 	})
@@ -196,5 +197,37 @@ func TestHarborForgetsWrongPasswords(t *testing.T) {
 			w.want("ok", w.right(harbortest.Puller, ""))
 			w.mode.known.forget()
 		}
+	})
+}
+
+// somewhereElse is a neighbourhood of its own each time.
+func somewhereElse() netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(rand.IntN(256)), byte(rand.IntN(256)), byte(rand.IntN(256))}), 32)
+}
+
+// Who guesses from one address holds one place in the line, whatever comes after.
+func TestLaneIsSharedByNeighbourhoods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lanes, here, there := newLanes(), somewhereElse(), somewhereElse()
+		leave := mustEnter(t, lanes, "alice", false)
+		var all sync.WaitGroup
+		wait := func(from netip.Prefix) {
+			all.Go(func() {
+				leave, err := lanes.enter(t.Context(), "alice", from, false)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				leave()
+			})
+			synctest.Wait()
+		}
+		wait(here)
+		if _, err := lanes.enter(t.Context(), "alice", here, false); err != errLaneFull {
+			t.Errorf("a second guess from there: %v", err)
+		}
+		wait(there)
+		leave()
+		all.Wait()
 	})
 }

@@ -183,7 +183,7 @@ func (p *Password) check(ctx context.Context, from netip.Addr, c credentials, ha
 		p.attempts.succeeded(from, c.username)
 		p.options.Events.CredentialsChecked(p.options.Listener, Accepted)
 	} else {
-		p.attempts.failed(from, c.username)
+		p.attempts.failed(from, c.username, login)
 		p.options.Events.CredentialsChecked(p.options.Listener, Rejected)
 	}
 	return right, nil

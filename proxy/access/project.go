@@ -2,7 +2,9 @@ package access
 
 import (
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"breakwater/tokencache"
 )
@@ -12,7 +14,23 @@ func (h *Harbor) recall(l login, project string) (granted, remembered bool) {
 	if _, known := h.known.get(l.print); !known {
 		return false, false // refused since
 	}
-	return h.granted.get(h.inProject(l, project))
+	which := h.inProject(l, project)
+	if _, granted = h.granted.get(which); granted {
+		return true, true
+	}
+	_, remembered = h.ungranted.get(which)
+	return false, remembered
+}
+
+// note remembers what a question that began then was answered.
+func (h *Harbor) note(l login, project string, granted bool, began time.Time) {
+	which := h.inProject(l, project)
+	if granted {
+		h.granted.put(which, struct{}{}, began.Add(acceptedMemory))
+		return
+	}
+	h.granted.drop(which)
+	h.ungranted.put(which, struct{}{}, began.Add(rejectedMemory))
 }
 
 // recallAll tells whether all of the repositories' projects, if there is any, are
@@ -44,6 +62,16 @@ func projectOf(repository string) string {
 		return repository
 	}
 	return repository[:i+1]
+}
+
+// projectsOf are the projects of repositories, of each of which there is one, as a key.
+func projectsOf(repositories []string) string {
+	projects := make([]string, len(repositories))
+	for i, repository := range repositories {
+		projects[i] = projectOf(repository)
+	}
+	slices.Sort(projects)
+	return strings.Join(projects, " ")
 }
 
 // What one question may be about: nginx takes 8 KiB of a request's first line.

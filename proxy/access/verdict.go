@@ -38,16 +38,27 @@ var (
 	errPassing = errors.New("Harbor knows the login, and yet answers for a repository with a token that names nobody")
 )
 
-// judge asks, and once more after a rest where somebody else's wrong password may be
-// why Harbor says no.
+// judge asks, and believes no single no: somebody else's wrong password may be why
+// Harbor says it, which a rest will tell, or an outage that was over when our own
+// account was asked.
 func (h *Harbor) judge(ctx context.Context, l login, repositories []string, known bool) (map[string]bool, error) {
+	leave, err := h.enterKnown(ctx, l, known)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	found, err := h.hear(ctx, l, repositories)
 	_, refused := errors.AsType[*tokencache.RefusedError](err)
-	if err == errPassing || refused && known && !l.robot() {
+	switch {
+	case err == errPassing || refused && known && !l.robot():
 		if err := sleep(ctx, laneRest); err != nil {
 			return nil, err
 		}
 		found, err = h.hear(ctx, l, repositories)
+	case refused:
+		if _, err = h.ask(ctx, l, nil); err == nil {
+			err = errPassing
+		}
 	}
 	return found, h.conclude(l, known, err)
 }
@@ -85,7 +96,7 @@ func (h *Harbor) ask(ctx context.Context, l login, repositories []string) (map[s
 		return nil, err
 	case grant.Subject == "": // with pull, too: what is public is granted to nobody in particular
 		return nil, errNobody
-	case !strings.EqualFold(grant.Subject, l.username):
+	case grant.Subject != l.username:
 		return nil, anothers(l, grant.Subject)
 	}
 	h.known.put(l.print, began, began.Add(lately))
@@ -93,20 +104,17 @@ func (h *Harbor) ask(ctx context.Context, l login, repositories []string) (map[s
 	for i, repository := range repositories {
 		project := projectOf(repository)
 		found[project] = grant.Allows(scopes[i])
-		until := began.Add(rejectedMemory)
-		if found[project] {
-			until = began.Add(acceptedMemory)
-		}
-		h.granted.put(h.inProject(l, project), found[project], until)
+		h.note(l, project, found[project], began)
 	}
 	return found, nil
 }
 
 // anothers is for a login that Harbor takes for somebody else's, such as one by an
-// e-mail address: rules are about names, so it has to come by its name.
+// e-mail address, or in other letters: rules and limits are about names, so it has to
+// come by its name.
 func anothers(l login, subject string) *Refusal {
 	cause := fmt.Errorf("Harbor's token names %.*q", longestInLogs, subject)
-	if !strings.Contains(l.username, "@") {
+	if !strings.Contains(l.username, "@") && !strings.EqualFold(subject, l.username) {
 		return wrong(cause)
 	}
 	return unauthorized(BadCredentials, cause, "Harbor knows you as %.*q: log in with that name", longestHarborUsername, subject)
@@ -149,7 +157,7 @@ func (h *Harbor) conclude(l login, known bool, err error) error {
 	}
 	refusal, rejected := errors.AsType[*Refusal](err)
 	if _, refused := errors.AsType[*tokencache.RefusedError](err); refused {
-		h.attempts.failed(l.from, l.account())
+		h.attempts.failed(l.from, l.account(), l.print)
 		refusal, rejected = wrong(l.whose()), true
 	}
 	if !rejected {
@@ -157,7 +165,7 @@ func (h *Harbor) conclude(l login, known bool, err error) error {
 		seconds := pauseAfter(err)
 		return later(Unverifiable, seconds, err, "Harbor cannot tell just now who you are: try again in %d s", seconds)
 	}
-	h.known.put(l.print, time.Time{}, time.Now()) // not any more
+	h.known.drop(l.print)
 	h.refused.put(l.print, refusal, time.Now().Add(rejectedMemory))
 	h.checked(Rejected, nil)
 	return refusal
