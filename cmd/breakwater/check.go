@@ -15,6 +15,7 @@ import (
 	"breakwater/config"
 	"breakwater/internal/doctor"
 	"breakwater/metrics"
+	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/upstream"
 
@@ -132,21 +133,33 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 }
 
 // reportListeners builds what stands before each listener, and says who may pull
-// there. It listens nowhere.
-func reportListeners(report *doctor.Report, listeners []config.Listener, u config.Upstream, client *upstream.Client) {
+// there. It listens nowhere, and asks the issuers of tokens for their keys.
+func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, u config.Upstream, client *upstream.Client) {
 	report.Section("listeners")
 	for i, l := range listeners {
 		d, err := newDoor(l, account{client, u.Username}, metrics.New(version), zap.NewNop())
-		if err == nil {
-			err = d.gate.Close()
-		}
 		if err != nil {
 			report.Fail(string(l.Address), fmt.Sprintf("listeners[%d].%v", i, err), "mend the file, serve would not start with it")
 			continue
 		}
 		report.OK(string(l.Address), d.who())
 		reportCertificate(report, d)
+		if mode, ok := d.gate.Mode.(*access.Token); ok {
+			reportKeys(ctx, report, string(l.Address), mode)
+		}
+		if err := d.gate.Close(); err != nil {
+			report.Fail(string(l.Address), err.Error(), "")
+		}
 	}
+}
+
+// reportKeys asks the issuers of tokens for their keys.
+func reportKeys(ctx context.Context, report *doctor.Report, at string, mode *access.Token) {
+	if err := mode.Fetch(ctx); err != nil {
+		report.Fail(at, err.Error(), "see that the issuer is reached from here, by ca_file trusted, and by bearer_token_file lets its keys be read; or give them with jwks_file")
+		return
+	}
+	report.OK(at, "the keys of every issuer are at hand")
 }
 
 // reportCertificate looks at what clients will not forgive: they take no certificate
@@ -182,7 +195,7 @@ func checkUpstream(ctx context.Context, report *doctor.Report, c config.Config, 
 	if err != nil {
 		return err
 	}
-	reportListeners(report, c.Listeners, u, client)
+	reportListeners(ctx, report, c.Listeners, u, client)
 	doctor.Check(ctx, report, doctor.Upstream{
 		Name: u.Name, URL: u.URL.URL, Account: u.Username, TokenURL: u.TokenURL.URL,
 		Client: client, Proxy: http.ProxyFromEnvironment, TLS: settings,

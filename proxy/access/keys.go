@@ -57,12 +57,11 @@ func (k *keys) find(ctx context.Context, token *jwt.Token) (publicKey, error) {
 	if k.issuer.JWKS != nil {
 		return publicKey{}, errUnknownKey
 	}
-	select {
-	case <-k.ask():
-	case <-ctx.Done():
+	err := k.wait(ctx)
+	if ctx.Err() != nil {
 		return publicKey{}, ctx.Err()
 	}
-	current, err := k.answer()
+	current, _ = k.held()
 	if key, ok := signatory(current, token); ok {
 		return key, nil
 	}
@@ -79,11 +78,20 @@ func (k *keys) held() (current []publicKey, old bool) {
 	return k.current, k.issuer.JWKS == nil && time.Since(k.fetched) >= keysLife
 }
 
-// answer is what the last question came to.
-func (k *keys) answer() ([]publicKey, error) {
+// wait asks the issuer, unless that was just done. The error is ctx's own, or what the
+// last question came to; nil with keys of a file.
+func (k *keys) wait(ctx context.Context) error {
+	if k.issuer.JWKS != nil {
+		return nil
+	}
+	select {
+	case <-k.ask():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.current, k.failed
+	return k.failed
 }
 
 // ask puts the question to the issuer, unless that was just done, and returns what is

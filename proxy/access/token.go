@@ -108,6 +108,18 @@ func (t *Token) Reload() error {
 	return err
 }
 
+// Fetch asks every issuer for its keys, as the first token of each would make it. The
+// error names the issuers whose keys cannot be had, and why.
+func (t *Token) Fetch(ctx context.Context) error {
+	var errs error
+	for _, one := range t.options.Issuers {
+		if err := t.issuers[one.Issuer].keys.wait(ctx); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("keys of %s: %w", one.Issuer, err))
+		}
+	}
+	return errs
+}
+
 // Close implements [Mode]: it ends questions to issuers, and waits for them.
 func (t *Token) Close() error {
 	t.life.End()
