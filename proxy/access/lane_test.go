@@ -195,7 +195,7 @@ func TestHarborForgetsWrongPasswords(t *testing.T) {
 		for range 2 {
 			fail(w.mode.attempts, netip.MustParseAddr(somewhere), harbortest.Puller, freeAttempts-1)
 			w.want("ok", w.right(harbortest.Puller, ""))
-			w.mode.known.forget()
+			w.mode.known.entries.Purge()
 		}
 	})
 }

@@ -79,10 +79,3 @@ func (m *memory[V]) put(f fingerprint, value V, until time.Time) {
 	defer m.mu.Unlock()
 	m.entries.Add(f, expiring[V]{value, until})
 }
-
-// forget drops all that is remembered.
-func (m *memory[V]) forget() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.entries.Purge()
-}
