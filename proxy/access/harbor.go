@@ -48,7 +48,7 @@ const (
 
 // Harbor is the [Mode] of those who have an account in Harbor, a user's or a robot's,
 // and send its name and password as Basic (RFC 7617). Who they are, and from which
-// projects they may pull, is Harbor's word: see verdict.go for how it is read, lane.go
+// projects they may pull, is Harbor's word: see harbor_verdict.go for how it is read, harbor_lane.go
 // for how it is asked without hurting anybody.
 //
 // A request for a repository is asked about once, with the repository's scope, which
@@ -196,7 +196,7 @@ func (h *Harbor) find(ctx context.Context, l login, repositories []string) (map[
 			return nil, refusal
 		}
 		if named, known := h.known.get(l.print); known {
-			if len(repositories) == 0 && time.Since(named) < acceptedMemory {
+			if len(repositories) == 0 && time.Since(named) < acceptedLoginMemory {
 				return nil, nil
 			}
 			found, err := h.questions.Do(ctx, question{login: l.print, about: projectsOf(repositories)},

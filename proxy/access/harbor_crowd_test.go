@@ -19,7 +19,7 @@ func TestHarborOutageIsOverBeforeTheControlSample(t *testing.T) {
 			w.open()
 			if known {
 				w.want("ok", w.right(harbortest.Puller, "team-a/app"))
-				time.Sleep(acceptedMemory)
+				time.Sleep(acceptedLoginMemory)
 			}
 			w.SetDown(harbortest.Database, true)
 			w.before = func(question string) {
@@ -69,7 +69,7 @@ func TestHarborAsksOnceForAProject(t *testing.T) {
 		for range 2 {
 			together(200, func(i int) { w.want("ok", w.right(harbortest.Puller, fmt.Sprintf("team-a/app-%d", i))) })
 			w.wantAsked("robot$team-a+puller 1")
-			time.Sleep(acceptedMemory)
+			time.Sleep(acceptedLoginMemory)
 		}
 	})
 }
@@ -114,7 +114,7 @@ func TestHarborOldSecretCountsOnce(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
 		for range 3 * freeAttempts {
 			w.want("bad_credentials", w.come(somewhere, harbortest.Puller, "an old secret", "team-a/app"))
-			time.Sleep(rejectedMemory)
+			time.Sleep(rejectedLoginMemory)
 		}
 		w.want("ok", w.come(somewhere, harbortest.Puller, harbortest.Password(harbortest.Puller), "team-a/app"))
 	})

@@ -153,10 +153,10 @@ func TestHarborRightsEndWithinAMinute(t *testing.T) {
 			w.AddAccount(harbortest.Account{Name: robot, Password: harbortest.Password(robot), Pull: []string{"team-a"}})
 			w.want("ok", w.right(robot, "team-a/app"))
 			test.end(robot)
-			time.Sleep(acceptedMemory)
+			time.Sleep(acceptedLoginMemory)
 			if test.want == "bad_credentials" {
 				w.want(test.want, w.right(robot, "")) // a login
-				time.Sleep(rejectedMemory)
+				time.Sleep(rejectedLoginMemory)
 			}
 			w.want(test.want, w.right(robot, "team-a/app"))
 		}
@@ -176,7 +176,7 @@ func TestHarborRefusalEndsGrants(t *testing.T) {
 		w.want("bad_credentials", w.right(harbortest.Puller, "team-b/secret"))
 		w.want("bad_credentials", w.right(harbortest.Puller, "team-a/app"))
 		w.want("bad_credentials", w.right(harbortest.Puller, ""))
-		time.Sleep(rejectedMemory)
+		time.Sleep(rejectedLoginMemory)
 		w.want("bad_credentials", w.right(harbortest.Puller, "team-a/app"))
 	})
 }
@@ -188,7 +188,7 @@ func TestHarborNoIsShort(t *testing.T) {
 		w.SetRights(harbortest.Puller, []string{"team-a", "team-b"}, nil)
 		w.want("not_granted", w.right(harbortest.Puller, "team-b/secret"))
 		w.wantAsked("robot$team-a+puller 1")
-		time.Sleep(rejectedMemory)
+		time.Sleep(rejectedLoginMemory)
 		w.want("ok", w.right(harbortest.Puller, "team-b/secret"))
 
 		w.want("bad_credentials", w.right(harbortest.Idle, "team-a/app"))
@@ -200,7 +200,7 @@ func TestHarborNoIsShort(t *testing.T) {
 			w.want("bad_credentials", w.right(harbortest.Idle, ""))
 		}
 		w.wantAsked()
-		time.Sleep(rejectedMemory)
+		time.Sleep(rejectedLoginMemory)
 		w.want("ok", w.right(harbortest.Idle, "team-a/app"))
 	})
 }
@@ -212,7 +212,7 @@ func TestHarborChangedPassword(t *testing.T) {
 		w.want("ok", w.come(somewhere, "alice", "another one", "team-a/app"))
 		w.wantAsked("alice 1", "alice 1")
 		w.want("ok", w.right("alice", "team-a/app")) // for the rest of its minute
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		w.want("bad_credentials", w.right("alice", "team-a/app"))
 		w.want("ok", w.come(somewhere, "alice", "another one", "team-a/app"))
 	})
@@ -331,7 +331,7 @@ func TestHarborClientLeaves(t *testing.T) {
 			}
 			others.Wait()
 			w.wantAsked("robot$team-a+puller 1")
-			time.Sleep(acceptedMemory)
+			time.Sleep(acceptedLoginMemory)
 		}
 		if len(w.events.refused) > 0 {
 			w.Errorf("%v were counted", w.events.refused)

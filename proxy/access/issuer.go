@@ -84,7 +84,7 @@ func (i *issuer) verify(token redact.Secret, key publicKey) (Client, time.Time, 
 	if err != nil {
 		return Client{}, time.Time{}, badToken(err, "the token's expiry cannot be read")
 	}
-	until := time.Now().Add(tokenMemory)
+	until := time.Now().Add(verifiedTokenMemory)
 	if end := expires.Add(tokenLeeway); end.Before(until) {
 		until = end
 	}

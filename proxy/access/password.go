@@ -19,9 +19,9 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// refusalMemory is how long a wrong password is known as one: a client that comes
+// wrongPasswordMemory is how long a wrong password is known as one: a client that comes
 // again and again with it is told so without another hash.
-const refusalMemory = time.Minute
+const wrongPasswordMemory = time.Minute
 
 // PasswordOptions are what a [Password] needs. All but Log are required.
 type PasswordOptions struct {
@@ -215,7 +215,7 @@ func (p *Password) remember(login fingerprint, right bool) {
 		p.accepted.put(login, struct{}{}, time.Time{})
 		return
 	}
-	p.refused.put(login, struct{}{}, time.Now().Add(refusalMemory))
+	p.refused.put(login, struct{}{}, time.Now().Add(wrongPasswordMemory))
 }
 
 // sendable tells whether a text can be a user name or a password: RFC 7617 §2 has no

@@ -92,10 +92,10 @@ func TestRefusalIsRememberedForAMinute(t *testing.T) {
 			expect(t, p, "192.0.2.1", username, "wrong", "bad_credentials")
 			begun := time.Now()
 			expect(t, p, "192.0.2.1", username, "wrong", "bad_credentials")
-			time.Sleep(refusalMemory - time.Second)
+			time.Sleep(wrongPasswordMemory - time.Second)
 			expect(t, p, "192.0.2.2", username, "wrong", "bad_credentials")
 			world.expectHashes(t, 1)
-			time.Sleep(time.Until(begun.Add(refusalMemory)))
+			time.Sleep(time.Until(begun.Add(wrongPasswordMemory)))
 			expect(t, p, "192.0.2.1", username, "wrong", "bad_credentials")
 			world.expectHashes(t, 2)
 		}

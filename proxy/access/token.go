@@ -21,10 +21,10 @@ import (
 )
 
 const (
-	longestJWT    = 16 << 10         // bytes; what is longer is not even looked at
-	tokenLeeway   = 30 * time.Second // between an issuer's clock and ours
-	tokenMemory   = time.Minute      // of what was verified, never past its expiry
-	refusedMemory = 5 * time.Second  // of what was refused
+	longestJWT          = 16 << 10         // bytes; what is longer is not even looked at
+	tokenLeeway         = 30 * time.Second // between an issuer's clock and ours
+	verifiedTokenMemory = time.Minute      // of what was verified, never past its expiry
+	refusedTokenMemory  = 5 * time.Second  // of what was refused
 )
 
 // algorithms are the signatures that are verified (RFC 7518 §3.1, RFC 8037 §3.1): by
@@ -151,7 +151,7 @@ func (t *Token) Authenticate(ctx context.Context, r *http.Request) (Client, erro
 		t.verified.put(print, client, until)
 		t.options.Events.CredentialsChecked(t.options.Listener, Accepted)
 	case errors.As(err, &refusal) && refusal.Why == BadCredentials:
-		t.refused.put(print, refusal, time.Now().Add(refusedMemory))
+		t.refused.put(print, refusal, time.Now().Add(refusedTokenMemory))
 		t.options.Events.CredentialsChecked(t.options.Listener, Rejected)
 	case errors.As(err, &refusal):
 		t.options.Events.CredentialsChecked(t.options.Listener, Unknown)

@@ -33,7 +33,7 @@ func TestHarborLosesItsDatabase(t *testing.T) {
 			w.want("unverifiable", w.right("bob", ""))
 			time.Sleep(2 * time.Second)
 		}
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		w.want("unverifiable", w.right("alice", "team-a/app"))
 		time.Sleep(laneRest)
 
@@ -188,7 +188,7 @@ func TestHarborGuessesKeepNobodyOut(t *testing.T) {
 func TestHarborGuessElsewhere(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
 		w.want("ok", w.right("alice", "team-a/app"))
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		w.asked()
 		go w.guess("alice")
 		synctest.Wait()
@@ -199,7 +199,7 @@ func TestHarborGuessElsewhere(t *testing.T) {
 		go w.guess("alice")
 		synctest.Wait()
 		w.want("bad_credentials", w.right("alice", "team-a/app"))
-		time.Sleep(rejectedMemory)
+		time.Sleep(rejectedLoginMemory)
 		w.want("ok", w.right("alice", "team-a/app"))
 	})
 }
@@ -209,7 +209,7 @@ func TestHarborBelievesTheSecondNo(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
 		w.want("ok", w.right("alice", "team-a/app"))
 		w.SetPassword("alice", "another one")
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		w.asked()
 		began := time.Now()
 		w.want("bad_credentials", w.right("alice", "team-a/app"))
@@ -217,7 +217,7 @@ func TestHarborBelievesTheSecondNo(t *testing.T) {
 			w.Errorf("told after %s", took)
 		}
 		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 1", "alice 0", "robot$everything 0")
-		time.Sleep(rejectedMemory)
+		time.Sleep(rejectedLoginMemory)
 		w.want("bad_credentials", w.right("alice", "team-a/app"))
 		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 0") // it is a stranger's by now
 	})
@@ -229,7 +229,7 @@ func TestHarborBelievesARobotsNo(t *testing.T) {
 	inHarborWorld(t, func(w *harborWorld) {
 		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
 		w.SetPassword(harbortest.Puller, "another one")
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		w.asked()
 		began := time.Now()
 		w.want("bad_credentials", w.right(harbortest.Puller, "team-a/app"))

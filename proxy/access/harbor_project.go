@@ -26,11 +26,11 @@ func (h *Harbor) recall(l login, project string) (granted, remembered bool) {
 func (h *Harbor) note(l login, project string, granted bool, began time.Time) {
 	which := h.inProject(l, project)
 	if granted {
-		h.granted.put(which, struct{}{}, began.Add(acceptedMemory))
+		h.granted.put(which, struct{}{}, began.Add(acceptedLoginMemory))
 		return
 	}
 	h.granted.drop(which)
-	h.ungranted.put(which, struct{}{}, began.Add(rejectedMemory))
+	h.ungranted.put(which, struct{}{}, began.Add(rejectedLoginMemory))
 }
 
 // recallAll tells whether all of the repositories' projects, if there is any, are

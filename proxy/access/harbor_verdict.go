@@ -15,11 +15,11 @@ import (
 )
 
 // How long Harbor's word is remembered, from when the question began: so a right that
-// is taken away ends here within acceptedMemory. A login that is refused altogether is
+// is taken away ends here within acceptedLoginMemory. A login that is refused altogether is
 // remembered from when that is known.
 const (
-	acceptedMemory = time.Minute
-	rejectedMemory = 5 * time.Second
+	acceptedLoginMemory = time.Minute
+	rejectedLoginMemory = 5 * time.Second
 	// lately is how long ago a login may have been accepted to be asked about twice
 	// before it is refused, and to wait behind no unknown one.
 	lately = 10 * time.Minute
@@ -166,7 +166,7 @@ func (h *Harbor) conclude(l login, known bool, err error) error {
 		return later(Unverifiable, seconds, err, "Harbor cannot tell just now who you are: try again in %d s", seconds)
 	}
 	h.known.drop(l.print)
-	h.refused.put(l.print, refusal, time.Now().Add(rejectedMemory))
+	h.refused.put(l.print, refusal, time.Now().Add(rejectedLoginMemory))
 	h.checked(Rejected, nil)
 	return refusal
 }

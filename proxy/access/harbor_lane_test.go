@@ -159,7 +159,7 @@ func TestHarborMeanwhile(t *testing.T) {
 		}
 		// One that is not right any more is found out once.
 		w.SetPassword("alice", "another one")
-		time.Sleep(acceptedMemory)
+		time.Sleep(acceptedLoginMemory)
 		together(len(projects), func(i int) { w.want("bad_credentials", w.right("alice", projects[i])) })
 		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 1", "alice 0", "robot$everything 0")
 		// Guesses at once are counted one after the other.
