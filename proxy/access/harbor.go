@@ -48,8 +48,8 @@ const (
 
 // Harbor is the [Mode] of those who have an account in Harbor, a user's or a robot's,
 // and send its name and password as Basic (RFC 7617). Who they are, and from which
-// projects they may pull, is Harbor's word: see harbor_verdict.go for how it is read, harbor_lane.go
-// for how it is asked without hurting anybody.
+// projects they may pull, is Harbor's word: see harbor_verdict.go for how it is read,
+// harbor_lane.go for how it is asked without hurting anybody.
 //
 // A request for a repository is asked about once, with the repository's scope, which
 // tells both. Only for what names no repository, such as a login's GET /v2/, who
