@@ -131,15 +131,9 @@ func (h *Harbor) Close() error {
 // Authenticate implements [Mode]. Where a repository is named, that the client is who
 // it says is known only once [Gate.Authorise] has let it pull.
 func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, error) {
-	c, given, ok := presented(r)
-	switch {
-	case !ok || c.bearer:
-		return Client{}, unauthorized(BadCredentials, errors.New("an Authorization that is not Basic"),
-			"this registry takes the user name and password, or robot's secret, of a Harbor account: log in with these")
-	case !given:
-		return Client{}, unauthorized(NoCredentials, nil, "this registry wants the user name and password of a Harbor account: log in first")
-	case !sendable(c.username, longestHarborUsername) || !sendable(c.secret.Reveal(), longestHarborPassword):
-		return Client{}, wrong(errors.New("empty or too long, or with control characters"))
+	c, err := basicOf(r, "the user name and the password, or a robot's secret, of a Harbor account", longestHarborUsername, longestHarborPassword)
+	if err != nil {
+		return Client{}, err
 	}
 	if strings.EqualFold(c.username, h.options.Own) {
 		return Client{}, wrong(errors.New("the name is that of Breakwater's own account"))

@@ -114,15 +114,9 @@ func (p *Password) Close() error {
 
 // Authenticate implements [Mode].
 func (p *Password) Authenticate(ctx context.Context, r *http.Request) (Client, error) {
-	c, given, ok := presented(r)
-	switch {
-	case !ok || c.bearer:
-		return Client{}, unauthorized(BadCredentials, errors.New("an Authorization that is not Basic"),
-			"this registry takes a user name and a password: log in with these")
-	case !given:
-		return Client{}, unauthorized(NoCredentials, nil, "this registry wants a user name and a password: log in first")
-	case !sendable(c.username, longestUsername) || !sendable(c.secret.Reveal(), longestPassword):
-		return Client{}, wrong(errors.New("empty or too long, or with control characters"))
+	c, err := basicOf(r, "a user name and a password", longestUsername, longestPassword)
+	if err != nil {
+		return Client{}, err
 	}
 	from := address(r)
 	for {
@@ -216,6 +210,21 @@ func (p *Password) remember(login fingerprint, right bool) {
 		return
 	}
 	p.refused.put(login, struct{}{}, time.Now().Add(wrongPasswordMemory))
+}
+
+// basicOf reads the Basic credentials of a request, and refuses what can be
+// nobody's; what tells the client what to log in with. The lengths are in bytes.
+func basicOf(r *http.Request, what string, longestUsername, longestPassword int) (credentials, error) {
+	c, given, ok := presented(r)
+	switch {
+	case !ok || c.bearer:
+		return c, unauthorized(BadCredentials, errors.New("an Authorization that is not Basic"), "this registry takes %s: log in with these", what)
+	case !given:
+		return c, unauthorized(NoCredentials, nil, "this registry wants %s: log in first", what)
+	case !sendable(c.username, longestUsername) || !sendable(c.secret.Reveal(), longestPassword):
+		return c, wrong(errors.New("empty or too long, or with control characters"))
+	}
+	return c, nil
 }
 
 // sendable tells whether a text can be a user name or a password: RFC 7617 §2 has no
