@@ -9,32 +9,47 @@ import (
 	"breakwater/config"
 )
 
-// TestThePageOfAccessModesLoads loads every configuration in docs/access.md.
-func TestThePageOfAccessModesLoads(t *testing.T) {
-	page, err := os.ReadFile("../docs/access.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const modes = 5
-	blocks := regexp.MustCompile("(?s)```yaml\n(listeners:.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) < modes {
-		t.Fatalf("%d configurations, want one for each mode at least", len(blocks))
-	}
-	for _, block := range blocks {
-		document := "upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: /secrets/password}}\n" +
-			strings.NewReplacer(
-				"/run/tls/tls.crt", "/secrets/cert.pem", "/run/tls/tls.key", "/secrets/key.pem", "/run/tls/clients.crt", "/secrets/ca.pem",
-				"/etc/breakwater/htpasswd", "/secrets/htpasswd", "/etc/breakwater/jwks.json", "/secrets/jwks.json",
-				"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/secrets/ca.pem",
-				"/var/run/secrets/kubernetes.io/serviceaccount/token", "/secrets/token",
-			).Replace(block[1])
-		path, plain := written(t, "access.yaml", document)
-		c, err := config.Load(path)
+// TestThePagesOfAccessModesLoad loads every configuration in docs/access.md, and the
+// one in the README.
+func TestThePagesOfAccessModesLoad(t *testing.T) {
+	const upstream = "upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: /secrets/password}}\n"
+	for page, expected := range map[string]struct {
+		blocks *regexp.Regexp
+		least  int
+		before string
+	}{
+		"../docs/access.md": {regexp.MustCompile("(?s)```yaml\n(listeners:.*?)```"), 5, upstream},
+		"../README.md":      {regexp.MustCompile("(?s)```yaml\n(upstreams:.*?)```"), 1, ""},
+	} {
+		text, err := os.ReadFile(page)
 		if err != nil {
-			t.Errorf("%s\n%s", block[1], plain(err.Error()))
+			t.Fatal(err)
 		}
-		if len(c.Warnings) > 0 {
-			t.Errorf("unwise:\n%s\n%v", block[1], c.Warnings)
+		blocks := expected.blocks.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) < expected.least {
+			t.Errorf("%s: %d configurations, want %d at least", page, len(blocks), expected.least)
 		}
+		for _, block := range blocks {
+			loads(t, expected.before+block[1])
+		}
+	}
+}
+
+// loads tries a configuration of a page, with files that exist.
+func loads(t *testing.T, document string) {
+	t.Helper()
+	path, plain := written(t, "access.yaml", strings.NewReplacer(
+		"/run/tls/tls.crt", "/secrets/cert.pem", "/run/tls/tls.key", "/secrets/key.pem", "/run/tls/clients.crt", "/secrets/ca.pem",
+		"/etc/breakwater/htpasswd", "/secrets/htpasswd", "/etc/breakwater/jwks.json", "/secrets/jwks.json",
+		"/etc/breakwater/harbor-password", "/secrets/password",
+		"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/secrets/ca.pem",
+		"/var/run/secrets/kubernetes.io/serviceaccount/token", "/secrets/token",
+	).Replace(document))
+	c, err := config.Load(path)
+	if err != nil {
+		t.Errorf("%s\n%s", document, plain(err.Error()))
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("unwise:\n%s\n%v", document, c.Warnings)
 	}
 }
