@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -23,63 +22,40 @@ var errTooManyTrials = errors.New("as many unknown logins as may wait are waitin
 
 // trials are the unknown logins that wait, or are asked about.
 type trials struct {
+	inside          *tally[netip.Prefix] // waiting, or asked about
 	ofNeighbourhood shares[netip.Prefix]
 	all             *semaphore.Weighted
-
-	mu     sync.Mutex // guards the rest
-	inside map[netip.Prefix]int
-	sum    int
 }
 
 func newTrials() *trials {
 	return &trials{
+		inside:          newTally[netip.Prefix](mostTrialsWaitingOfOne, mostTrialsWaiting),
 		ofNeighbourhood: shares[netip.Prefix]{most: mostTrialsOfNeighbourhood, of: make(map[netip.Prefix]*share)},
 		all:             semaphore.NewWeighted(mostTrials),
-		inside:          make(map[netip.Prefix]int),
 	}
 }
 
 // enter waits for a turn; after a nil error leave must be called. The error is ctx's
 // own or errTooManyTrials.
 func (t *trials) enter(ctx context.Context, from netip.Prefix) (leave func(), err error) {
-	if !t.count(from) {
+	if !t.inside.add(from) {
 		return nil, errTooManyTrials
 	}
 	leaveNeighbourhood, err := t.ofNeighbourhood.enter(ctx, from)
 	if err != nil {
-		t.discount(from)
+		t.inside.remove(from)
 		return nil, err
 	}
 	if err := t.all.Acquire(ctx, 1); err != nil {
 		leaveNeighbourhood()
-		t.discount(from)
+		t.inside.remove(from)
 		return nil, err
 	}
 	return func() {
 		t.all.Release(1)
 		leaveNeighbourhood()
-		t.discount(from)
+		t.inside.remove(from)
 	}, nil
-}
-
-func (t *trials) count(from netip.Prefix) (ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.sum >= mostTrialsWaiting || t.inside[from] >= mostTrialsWaitingOfOne {
-		return false
-	}
-	t.sum++
-	t.inside[from]++
-	return true
-}
-
-func (t *trials) discount(from netip.Prefix) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.sum--
-	if t.inside[from]--; t.inside[from] == 0 {
-		delete(t.inside, from)
-	}
 }
 
 // turnedAway is a refusal for what came from the neighbourhood of who began a trial.

@@ -62,8 +62,8 @@ func TestTrialsAreBounded(t *testing.T) {
 			t.Errorf("%d are asked about, %d turned away", now.Load(), tooMany.Load())
 		}
 		all.Wait()
-		if most.Load() != mostTrials || trials.sum != 0 || len(trials.inside) > 0 || len(trials.ofNeighbourhood.of) > 0 {
-			t.Errorf("%d at once; left are %d, %v", most.Load(), trials.sum, trials.inside)
+		if most.Load() != mostTrials || trials.inside.all != 0 || len(trials.inside.of) > 0 || len(trials.ofNeighbourhood.of) > 0 {
+			t.Errorf("%d at once; left are %v", most.Load(), trials.inside.of)
 		}
 	})
 }
@@ -89,8 +89,8 @@ func TestTrialGivenUp(t *testing.T) {
 		for _, leave := range leaves {
 			leave()
 		}
-		if trials.sum != 0 || len(trials.inside) > 0 || len(trials.ofNeighbourhood.of) > 0 || !trials.all.TryAcquire(mostTrials) {
-			t.Errorf("left are %d, %v", trials.sum, trials.inside)
+		if trials.inside.all != 0 || len(trials.inside.of) > 0 || len(trials.ofNeighbourhood.of) > 0 || !trials.all.TryAcquire(mostTrials) {
+			t.Errorf("left are %v", trials.inside.of)
 		}
 	})
 }

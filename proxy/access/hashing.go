@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"runtime"
-	"sync"
 )
 
 // How many password checks may wait: what is above is turned away unhashed. A hash
@@ -17,45 +16,34 @@ const (
 // hashing is the queue of those whose password is to be hashed. Half of the
 // processors do it, so that the other half goes on serving who is known.
 type hashing struct {
-	slots chan struct{} // one for each hash under way; those who wait are let in in turn
-
-	mu              sync.Mutex // guards the rest
-	inside          int        // waiting, or being hashed
-	ofNeighbourhood map[netip.Prefix]int
-	pairs           map[pair]struct{} // of these, one each: a guess is counted before the next
+	slots  chan struct{}        // one for each hash under way; those who wait are let in in turn
+	inside *tally[netip.Prefix] // waiting, or being hashed
+	pairs  *tally[pair]         // of these, one each: a guess is counted before the next
 }
 
 func newHashing() *hashing {
+	slots := max(1, runtime.GOMAXPROCS(0)/2)
 	return &hashing{
-		slots:           make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		ofNeighbourhood: make(map[netip.Prefix]int),
-		pairs:           make(map[pair]struct{}),
+		slots:  make(chan struct{}, slots),
+		inside: newTally[netip.Prefix](mostOfNeighbourhood, slots+mostWaiting),
+		pairs:  newTally[pair](1, slots+mostWaiting),
 	}
 }
 
 // enter joins the queue, if there is room; then leave must be called.
 func (h *hashing) enter(from netip.Addr, username string) (leave func(), ok bool) {
 	who := pairOf(from, username)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, already := h.pairs[who]
-	if already || h.ofNeighbourhood[who.from] >= mostOfNeighbourhood || h.inside >= cap(h.slots)+mostWaiting {
+	if !h.pairs.add(who) {
 		return nil, false
 	}
-	h.inside++
-	h.ofNeighbourhood[who.from]++
-	h.pairs[who] = struct{}{}
-	return func() { h.leave(who) }, true
-}
-
-func (h *hashing) leave(who pair) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.inside--
-	if h.ofNeighbourhood[who.from]--; h.ofNeighbourhood[who.from] == 0 {
-		delete(h.ofNeighbourhood, who.from)
+	if !h.inside.add(who.from) {
+		h.pairs.remove(who)
+		return nil, false
 	}
-	delete(h.pairs, who)
+	return func() {
+		h.inside.remove(who.from)
+		h.pairs.remove(who)
+	}, true
 }
 
 // begin waits for a processor; after a nil error end must be called. The error is

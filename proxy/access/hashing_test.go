@@ -149,9 +149,7 @@ func TestManyWithOneNewLogin(t *testing.T) {
 			f.send(p, request(fmt.Sprintf("192.0.2.%d", i%20), "alice", "right"))
 		}
 		synctest.Wait()
-		p.hashing.mu.Lock()
-		inside := p.hashing.inside
-		p.hashing.mu.Unlock()
+		inside := p.hashing.inside.all
 		if inside != 20 {
 			t.Errorf("%d wait in the queue, want one of each node", inside)
 		}
@@ -233,9 +231,7 @@ func TestCloseWaitsForHashes(t *testing.T) {
 func expectEmpty(t *testing.T, p *Password) {
 	t.Helper()
 	h := p.hashing
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.inside != 0 || len(h.ofNeighbourhood) != 0 || len(h.pairs) != 0 || len(h.slots) != 0 {
-		t.Errorf("left in the queue: %d, %v, %v, %d", h.inside, h.ofNeighbourhood, h.pairs, len(h.slots))
+	if h.inside.all != 0 || len(h.inside.of) != 0 || len(h.pairs.of) != 0 || len(h.slots) != 0 {
+		t.Errorf("left in the queue: %d, %v, %v, %d", h.inside.all, h.inside.of, h.pairs.of, len(h.slots))
 	}
 }
