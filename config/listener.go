@@ -98,12 +98,18 @@ func (l Listener) modes() []string {
 	return modes
 }
 
-// Files are those whose change is worth knowing. A bearer token is read at each use.
+// Files are those whose change is worth knowing.
 func (l Listener) Files() []string {
-	var files []string
+	files := l.ModeFiles()
 	if l.TLS != nil {
 		files = append(files, l.TLS.CertFile, l.TLS.KeyFile)
 	}
+	return files
+}
+
+// ModeFiles are those of the access mode. A bearer token is read at each use.
+func (l Listener) ModeFiles() []string {
+	var files []string
 	if l.Password != nil {
 		files = append(files, l.Password.HtpasswdFile)
 	}

@@ -240,7 +240,7 @@ func (i *instance) reload(changed []string) {
 		if d.certificate != nil {
 			i.reloaded(at+".tls", d.certificate.files(), changed, d.certificate.reload)
 		}
-		i.reloaded(at+"."+from(d.Listener), d.modeFiles(), changed, d.gate.Reload)
+		i.reloaded(at+"."+from(d.Listener), d.ModeFiles(), changed, d.gate.Reload)
 	}
 }
 

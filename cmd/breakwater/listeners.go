@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"breakwater/config"
@@ -185,13 +184,4 @@ func (d *door) who() string {
 		networks = append(networks, network.String())
 	}
 	return "whoever comes from " + strings.Join(networks, ", ") + ", without credentials"
-}
-
-// modeFiles are those of the access mode.
-func (d *door) modeFiles() []string {
-	files := d.Files()
-	if d.certificate != nil {
-		files = slices.DeleteFunc(files, func(file string) bool { return slices.Contains(d.certificate.files(), file) })
-	}
-	return files
 }

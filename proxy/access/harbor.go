@@ -155,13 +155,18 @@ func (h *Harbor) may(ctx context.Context, l login, repositories []string) ([]boo
 	var open []string                 // a repository of each project that is to be asked about
 	for _, repository := range repositories {
 		project := projectOf(repository)
-		if _, seen := verdicts[project]; seen {
+		if _, seen := verdicts[project]; seen || project == repository { // Harbor has nothing without a project
 			continue
 		}
 		granted, remembered := h.recall(l, project)
 		verdicts[project] = granted
 		if !remembered {
 			open = append(open, repository)
+		}
+	}
+	if len(verdicts) == 0 {
+		if _, err := h.find(ctx, l, nil); err != nil {
+			return nil, err
 		}
 	}
 	for len(open) > 0 {

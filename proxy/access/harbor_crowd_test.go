@@ -148,3 +148,42 @@ func TestHarborFirstLoginBehindGuesses(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A database that flaps is down for the client's questions, and up for ours.
+func TestHarborFlaps(t *testing.T) {
+	inHarborWorld(t, func(w *harborWorld) {
+		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
+		time.Sleep(acceptedLoginMemory)
+		samples := 0
+		w.before = func(question string) {
+			if question == "grant" {
+				samples++
+			}
+			w.SetDown(harbortest.Database, question != "grant" || samples > 1)
+		}
+		if got := w.right(harbortest.Puller, "team-a/app"); got != "unverifiable" {
+			t.Errorf("%s, want unverifiable", got)
+		}
+		w.before = nil
+		w.SetDown(harbortest.Database, false)
+		time.Sleep(2 * time.Minute)
+		w.want("ok", w.right(harbortest.Puller, "team-a/app"))
+	})
+}
+
+// While Harbor is silent, who is known is told so at once, whatever projects they want.
+func TestHarborSilenceIsToldAtOnce(t *testing.T) {
+	inHarborWorld(t, func(w *harborWorld) {
+		w.want("ok", w.right("alice", "team-a/app"))
+		time.Sleep(acceptedLoginMemory)
+		w.SetDown(harbortest.Core, true)
+		began := time.Now()
+		for i := range 8 {
+			w.want("unverifiable", w.right("alice", fmt.Sprintf("team-%d/app", i)))
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("told after %s", took)
+		}
+		w.SetDown(harbortest.Core, false)
+	})
+}

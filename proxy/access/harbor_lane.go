@@ -12,7 +12,7 @@ import (
 // A wrong password of a user makes Harbor refuse the right one, wherever it comes
 // from, for 1.5 s. So of one user name one login is asked about at a time.
 const (
-	// laneRest is how long after an answer that is not a yes the next question waits.
+	// laneRest is how long after a no the next question waits.
 	laneRest = 2 * time.Second
 	// mostInLane bounds the unknown logins that wait behind another one of that name.
 	mostInLane = 4
@@ -105,13 +105,23 @@ func (l *lanes) giveUp(name string, queue *[]*waiter, mine *waiter) {
 // converse asks about a login, known if it was accepted lately, in the turn of its user
 // name.
 func (h *Harbor) converse(ctx context.Context, l login, repositories []string, known bool) (map[string]bool, error) {
-	if known && l.robot() {
-		return h.judge(ctx, l, repositories, known)
+	if known {
+		leave, err := h.ofKnown.enter(ctx, l.print)
+		switch {
+		case errors.Is(err, errLineFull):
+			return nil, tooManyLogins(err)
+		case err != nil:
+			return nil, err
+		}
+		defer leave()
+		if l.robot() {
+			return h.judge(ctx, l, repositories, known)
+		}
 	}
 	leave, err := h.lanes.enter(ctx, l.account(), neighbourhood(l.from), known)
 	switch {
 	case errors.Is(err, errLaneFull):
-		return nil, tooManyLogins(err)
+		return nil, &turnedAway{neighbourhood(l.from), tooManyLogins(err)}
 	case err != nil:
 		return nil, err
 	}
@@ -127,10 +137,18 @@ func (h *Harbor) converse(ctx context.Context, l login, repositories []string, k
 		ctx = h.life.Context() // a guess is heard to its end and counted, also if its client does not wait for that
 	}
 	found, err := h.judge(ctx, l, repositories, known)
-	if err == nil || l.robot() || !h.rest(leave) {
+	if l.robot() || !saidNo(err, known) || !h.rest(leave) {
 		leave()
 	}
 	return found, err
+}
+
+// saidNo tells whether Harbor may refuse the right password of that name for a while:
+// also where a guess was given up before its answer, but not where it was silent to
+// somebody who is known.
+func saidNo(err error, known bool) bool {
+	refusal, ok := errors.AsType[*Refusal](err)
+	return err != nil && !known || ok && refusal.Why == BadCredentials || errors.Is(err, errPassing) || errors.Is(err, errNobody)
 }
 
 // meanwhile is what turns a login away that waited for its turn.

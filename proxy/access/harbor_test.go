@@ -29,17 +29,17 @@ func TestHarborSaysWho(t *testing.T) {
 		"no right anywhere":            {"bob", harbortest.Password("bob"), "team-a/app", "not_granted", []string{"bob 1"}},
 		"public, to somebody":          {"bob", harbortest.Password("bob"), "library/base", "ok", []string{"bob 1"}},
 		"no such project":              {harbortest.Puller, harbortest.Password(harbortest.Puller), "none/app", "not_granted", []string{"robot$team-a+puller 1"}},
-		"without a project":            {harbortest.Puller, harbortest.Password(harbortest.Puller), "team-a", "not_granted", []string{"robot$team-a+puller 1"}},
-		"a wrong password":             {"alice", "a guess", "team-a/app", "bad_credentials", []string{"alice 1", "alice 0", "robot$everything 0", "alice 0"}},
-		"a wrong password, public":     {"alice", "a guess", "library/base", "bad_credentials", []string{"alice 1", "alice 0", "robot$everything 0", "alice 0"}},
-		"a robot's wrong secret":       {harbortest.Puller, "a guess", "team-a/app", "bad_credentials", []string{"robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0"}},
-		"nobody's name":                {"carol", "a guess", "team-a/app", "bad_credentials", []string{"carol 1", "carol 0", "robot$everything 0", "carol 0"}},
-		"nobody's name, public":        {"carol", "a guess", "library/base", "bad_credentials", []string{"carol 1", "carol 0", "robot$everything 0", "carol 0"}},
-		"a disabled robot":             {harbortest.Idle, harbortest.Password(harbortest.Idle), "team-a/app", "bad_credentials", []string{"robot$disabled 1", "robot$disabled 0", "robot$everything 0", "robot$disabled 0"}},
+		"without a project":            {harbortest.Puller, harbortest.Password(harbortest.Puller), "team-a", "not_granted", []string{"robot$team-a+puller 0"}},
+		"a wrong password":             {"alice", "a guess", "team-a/app", "bad_credentials", []string{"alice 1", "alice 0", "robot$everything 0", "alice 0", "robot$everything 0"}},
+		"a wrong password, public":     {"alice", "a guess", "library/base", "bad_credentials", []string{"alice 1", "alice 0", "robot$everything 0", "alice 0", "robot$everything 0"}},
+		"a robot's wrong secret":       {harbortest.Puller, "a guess", "team-a/app", "bad_credentials", []string{"robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0", "robot$everything 0"}},
+		"nobody's name":                {"carol", "a guess", "team-a/app", "bad_credentials", []string{"carol 1", "carol 0", "robot$everything 0", "carol 0", "robot$everything 0"}},
+		"nobody's name, public":        {"carol", "a guess", "library/base", "bad_credentials", []string{"carol 1", "carol 0", "robot$everything 0", "carol 0", "robot$everything 0"}},
+		"a disabled robot":             {harbortest.Idle, harbortest.Password(harbortest.Idle), "team-a/app", "bad_credentials", []string{"robot$disabled 1", "robot$disabled 0", "robot$everything 0", "robot$disabled 0", "robot$everything 0"}},
 		"login":                        {"alice", harbortest.Password("alice"), "", "ok", []string{"alice 0"}},
 		"login without any right":      {"bob", harbortest.Password("bob"), "", "ok", []string{"bob 0"}},
-		"login with a wrong password":  {"alice", "a guess", "", "bad_credentials", []string{"alice 0", "robot$everything 0", "alice 0"}},
-		"a colon in the password":      {"alice", "a:guess:", "", "bad_credentials", []string{"alice 0", "robot$everything 0", "alice 0"}},
+		"login with a wrong password":  {"alice", "a guess", "", "bad_credentials", []string{"alice 0", "robot$everything 0", "alice 0", "robot$everything 0"}},
+		"a colon in the password":      {"alice", "a:guess:", "", "bad_credentials", []string{"alice 0", "robot$everything 0", "alice 0", "robot$everything 0"}},
 		"no user name":                 {"", "a guess", "library/base", "bad_credentials", nil},
 		"no password":                  {"alice", "", "library/base", "bad_credentials", nil},
 		"an over-long user name":       {strings.Repeat("a", 256), "a guess", "library/base", "bad_credentials", nil},
@@ -234,7 +234,7 @@ func TestHarborHerd(t *testing.T) {
 				together(100, func(i int) {
 					w.want("bad_credentials", w.come(from(i), harbortest.Puller, "a guess", "team-a/app"))
 				})
-				w.wantAsked("robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0")
+				w.wantAsked("robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0", "robot$everything 0")
 			})
 		})
 	}
@@ -347,7 +347,7 @@ func TestHarborGuessesAreHeardToTheirEnd(t *testing.T) {
 				w.Errorf("%v, want what ended its context", err)
 			}
 			time.Sleep(4 * time.Second) // it is told after 4.5 s
-			w.wantAsked("robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0")
+			w.wantAsked("robot$team-a+puller 1", "robot$team-a+puller 0", "robot$everything 0", "robot$team-a+puller 0", "robot$everything 0")
 		}
 		w.want("slowed_down", w.come(somewhere, harbortest.Puller, "a guess", "team-a/app"))
 

@@ -15,7 +15,9 @@ const (
 	mostTrialsOfNeighbourhood = 4
 	mostTrialsWaiting         = 1024
 	mostTrialsWaitingOfOne    = 64 // neighbourhood: a cluster behind one address
-	mostOfKnown               = 4  // of one login that is known: nobody has so many projects that more would help
+	// mostOfKnown bounds the questions at once about a login that is known: whoever has
+	// one could otherwise name projects without end.
+	mostOfKnown = 4
 )
 
 var errTooManyTrials = errors.New("as many unknown logins as may wait are waiting, of all or of that address")
@@ -94,24 +96,4 @@ func (h *Harbor) slowedDown(l login) error {
 
 func tooManyLogins(cause error) *Refusal {
 	return later(Busy, 2, cause, "too many logins are being checked just now: try again")
-}
-
-// enterKnown waits for a turn to ask about a login that is known: whoever has one could
-// otherwise name projects without end, and each is a question to Harbor.
-func (h *Harbor) enterKnown(ctx context.Context, l login, known bool) (leave func(), err error) {
-	if !known {
-		return func() {}, nil // it has its turn as a trial
-	}
-	leaveLogin, err := h.ofKnown.enter(ctx, l.print)
-	switch {
-	case errors.Is(err, errLineFull):
-		return nil, tooManyLogins(err)
-	case err != nil:
-		return nil, err
-	}
-	if err := h.allKnown.Acquire(ctx, 1); err != nil {
-		leaveLogin()
-		return nil, err
-	}
-	return func() { h.allKnown.Release(1); leaveLogin() }, nil
 }

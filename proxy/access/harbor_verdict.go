@@ -42,11 +42,12 @@ var (
 // Harbor says it, which a rest will tell, or an outage that was over when our own
 // account was asked.
 func (h *Harbor) judge(ctx context.Context, l login, repositories []string, known bool) (map[string]bool, error) {
-	leave, err := h.enterKnown(ctx, l, known)
-	if err != nil {
-		return nil, err
+	if known { // who is not has a trial's turn
+		if err := h.allKnown.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+		defer h.allKnown.Release(1)
 	}
-	defer leave()
 	found, err := h.hear(ctx, l, repositories)
 	_, refused := errors.AsType[*tokencache.RefusedError](err)
 	switch {
@@ -56,7 +57,7 @@ func (h *Harbor) judge(ctx context.Context, l login, repositories []string, know
 		}
 		found, err = h.hear(ctx, l, repositories)
 	case refused:
-		if _, err = h.ask(ctx, l, nil); err == nil {
+		if _, err = h.hear(ctx, l, nil); err == nil {
 			err = errPassing
 		}
 	}

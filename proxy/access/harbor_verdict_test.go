@@ -219,7 +219,7 @@ func TestHarborBelievesTheSecondNo(t *testing.T) {
 		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 1", "alice 0", "robot$everything 0")
 		time.Sleep(rejectedLoginMemory)
 		w.want("bad_credentials", w.right("alice", "team-a/app"))
-		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 0") // it is a stranger's by now
+		w.wantAsked("alice 1", "alice 0", "robot$everything 0", "alice 0", "robot$everything 0") // it is a stranger's by now
 	})
 }
 

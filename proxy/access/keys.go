@@ -54,9 +54,6 @@ func (k *keys) find(ctx context.Context, token *jwt.Token) (publicKey, error) {
 		}
 		return key, nil
 	}
-	if k.issuer.JWKS != nil {
-		return publicKey{}, errUnknownKey
-	}
 	err := k.wait(ctx)
 	if ctx.Err() != nil {
 		return publicKey{}, ctx.Err()
