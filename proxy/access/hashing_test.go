@@ -149,7 +149,9 @@ func TestManyWithOneNewLogin(t *testing.T) {
 			f.send(p, request(fmt.Sprintf("192.0.2.%d", i%20), "alice", "right"))
 		}
 		synctest.Wait()
+		p.hashing.inside.mu.Lock()
 		inside := p.hashing.inside.all
+		p.hashing.inside.mu.Unlock()
 		if inside != 20 {
 			t.Errorf("%d wait in the queue, want one of each node", inside)
 		}
