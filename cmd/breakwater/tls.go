@@ -49,20 +49,16 @@ func authorities(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// issuerClient asks an issuer of tokens for its keys. It follows no redirect: what it
-// shows the issuer is for that one alone.
+// issuerClient asks an issuer of tokens for its keys.
 func issuerClient(caFile string) (*http.Client, error) {
 	roots, err := authorities(caFile)
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:           http.ProxyFromEnvironment,
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	return &http.Client{Transport: &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+	}}, nil
 }
 
 // certificate is what clients of a listener are shown; it follows its files.

@@ -180,9 +180,9 @@ func (h *Harbor) checked(result Result, err error) {
 	switch {
 	case h.silent.Swap(silent) == silent:
 	case silent:
-		h.options.Log.Warn("Harbor cannot tell who clients are: they are answered 503", zap.String("listener", h.options.Listener), zap.Error(err))
+		h.options.Log.Warn("Harbor cannot tell who clients are: they are answered 503", zap.Error(err))
 	default:
-		h.options.Log.Info("Harbor tells again who clients are", zap.String("listener", h.options.Listener))
+		h.options.Log.Info("Harbor tells again who clients are")
 	}
 }
 

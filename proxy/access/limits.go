@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -35,7 +36,7 @@ type limits struct {
 
 func newLimits(l Limits) *limits {
 	return &limits{
-		connections: connections{most: l.Connections, open: make(map[net.Conn]netip.Prefix), of: make(map[netip.Prefix]int)},
+		connections: connections{of: newTally[netip.Prefix](l.Connections, math.MaxInt), open: make(map[net.Conn]netip.Prefix)},
 		subjects:    shares[string]{most: l.SubjectPulls, of: make(map[string]*share)},
 		addresses:   shares[netip.Prefix]{most: l.AddressPulls, of: make(map[netip.Prefix]*share)},
 	}
@@ -155,11 +156,10 @@ func seldom(log *zap.Logger) *zap.Logger {
 
 // connections are the open ones.
 type connections struct {
-	most int
+	of *tally[netip.Prefix]
 
-	mu   sync.Mutex // guards the rest
+	mu   sync.Mutex // guards open
 	open map[net.Conn]netip.Prefix
-	of   map[netip.Prefix]int // how many of open
 }
 
 // add tells whether its address may have one more connection. One without an IP
@@ -169,13 +169,12 @@ func (c *connections) add(conn net.Conn) bool {
 	if !from.IsValid() {
 		return true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[from] >= c.most {
+	if !c.of.add(from) {
 		return false
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.open[conn] = from
-	c.of[from]++
 	return true
 }
 
@@ -188,7 +187,5 @@ func (c *connections) remove(conn net.Conn) {
 		return
 	}
 	delete(c.open, conn)
-	if c.of[from]--; c.of[from] == 0 {
-		delete(c.of, from)
-	}
+	c.of.remove(from)
 }

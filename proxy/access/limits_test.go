@@ -27,7 +27,7 @@ func clientAt(address, subject string) Client {
 func (g *Gate) expectIdle(t *testing.T) {
 	t.Helper()
 	l := g.limits
-	if s, a, c, o := len(l.subjects.of), len(l.addresses.of), len(l.connections.of), len(l.connections.open); s+a+c+o > 0 {
+	if s, a, c, o := len(l.subjects.of), len(l.addresses.of), len(l.connections.of.of), len(l.connections.open); s+a+c+o > 0 {
 		t.Errorf("%d subjects, %d addresses, and %d addresses with %d connections are kept", s, a, c, o)
 	}
 }
