@@ -16,6 +16,9 @@ type Request struct {
 	Kind   Kind
 	Method string
 
+	// Prefix is the one segment before /v2/ with which some mirrors' clients name the
+	// registry that they mean: /quay.io/v2/…. Like NS it is never sent upstream.
+	Prefix string
 	// Name is the repository; empty for [KindBase] and [KindCatalog].
 	Name string
 	// Tag or Digest, never both, is a manifest's reference; Digest also names a
@@ -46,11 +49,12 @@ func (r Request) Reference() string {
 // outside the spec's grammar, unknown or repeated query parameters. Of a write
 // ([Kind.Reads] is false) only kind, method and name are read.
 func Parse(method string, u *url.URL) (Request, error) {
-	kind, name, reference, err := parsePath(u.EscapedPath())
+	prefix, path := cutPrefix(u.EscapedPath())
+	kind, name, reference, err := parsePath(path)
 	if err != nil {
 		return Request{}, err
 	}
-	r := Request{Kind: kind.of(method), Method: method, Name: name}
+	r := Request{Kind: kind.of(method), Method: method, Prefix: prefix, Name: name}
 	if kind != KindBase && kind != KindCatalog && !ValidName(name) {
 		return Request{}, Errorf(http.StatusBadRequest, CodeNameInvalid,
 			"%s is not a repository name: lower-case letters, digits, single separators, at most %d characters", quote(name), MaxName)
@@ -65,6 +69,15 @@ func Parse(method string, u *url.URL) (Request, error) {
 		return Request{}, err
 	}
 	return r, nil
+}
+
+// cutPrefix takes off a segment before /v2/ that could be a name's first component.
+func cutPrefix(path string) (prefix, rest string) {
+	prefix, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !ok || prefix == "v2" || !ValidName(prefix) || rest != "v2" && !strings.HasPrefix(rest, "v2/") {
+		return "", path
+	}
+	return prefix, "/" + rest
 }
 
 // parsePath finds the endpoint from the path's last segments: a repository may
@@ -161,8 +174,22 @@ func (r *Request) setQuery(raw string) error {
 	return nil
 }
 
-// URL is the inverse of [Parse]: path and query of a read as an upstream is
-// asked. NS stays out.
+// Here is the inverse of [Parse]: path and query by which a client reads the same
+// again.
+func (r Request) Here() *url.URL {
+	u := r.URL()
+	if r.Prefix != "" {
+		u.Path = "/" + r.Prefix + u.Path
+	}
+	if r.NS != "" {
+		query := u.Query()
+		query.Set("ns", r.NS)
+		u.RawQuery = query.Encode()
+	}
+	return u
+}
+
+// URL is path and query of a read as an upstream is asked: Prefix and NS stay out.
 func (r Request) URL() *url.URL {
 	u := &url.URL{}
 	switch r.Kind {

@@ -1,0 +1,29 @@
+package route
+
+// Names are all names that clients may have for upstream's repository, each with its
+// route: docker.io/library/nginx. There is none where no route opens it.
+func (t *Table) Names(upstream, repository string) []string {
+	var names []string
+	for _, r := range t.routes {
+		if r.Upstream != upstream {
+			continue
+		}
+		if name, ok := r.Below(repository); ok {
+			names = append(names, r.Name+"/"+name)
+		}
+	}
+	return names
+}
+
+// Of is the route whose settings hold for upstream's repository, whichever way it is
+// asked for: the one that leads closest to it. Not ok where none does.
+func (t *Table) Of(upstream, repository string) (Route, bool) {
+	var closest Route
+	found := false
+	for _, r := range t.routes {
+		if r.Upstream == upstream && r.covers(repository) && (!found || len(r.Prefix) > len(closest.Prefix)) {
+			closest, found = r, true
+		}
+	}
+	return closest, found
+}
