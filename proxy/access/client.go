@@ -21,9 +21,11 @@ type Client struct {
 	// Address is where the request came from.
 	Address netip.Addr
 
-	// may, if set, has the last word on what the policy allows: one answer for each
-	// repository. An error is a [*Refusal] or ctx's own.
-	may func(ctx context.Context, repositories []string) ([]bool, error)
+	// may, if set, has the last word on what the policy allows: one answer for each of
+	// upstream's repositories. It also proves who the client is, for which it needs
+	// none. An error is a [*Refusal] or ctx's own.
+	may      func(ctx context.Context, repositories []string) ([]bool, error)
+	upstream string // whose word may is, by its name in the configuration
 }
 
 // address is where a request came from; invalid for a test's without one.

@@ -83,38 +83,52 @@ func (g *Gate) Authenticate(ctx context.Context, r *http.Request) (Client, error
 	return client, g.counted(err)
 }
 
-// Authorise tells whether the client may have what it asks of a repository. A nil
-// error is yes; others are as with Authenticate.
-func (g *Gate) Authorise(ctx context.Context, client Client, request registry.Request) error {
-	if request.Name == "" {
-		return nil // of the catalog it sees what it may pull
-	}
+// Authorise tells whether the client may have what it asks of a repository; the zero
+// Repository is for what names none, where only who the client is may still be open.
+// A nil error is yes; others are as with Authenticate.
+func (g *Gate) Authorise(ctx context.Context, client Client, kind registry.Kind, repository Repository) error {
 	// First the word that also proves who the client is: the policy tells nothing about
 	// somebody to whoever just says that name.
 	if client.may != nil {
-		may, err := client.may(ctx, []string{request.Name})
-		if err == nil && !may[0] {
-			err = g.denied(NotGranted, errors.New("Harbor grants it no pull in that project"), client, request)
+		granted, err := client.granted(ctx, repository)
+		if err == nil && !granted[0] && repository.Name != "" {
+			err = g.denied(NotGranted, errors.New("Harbor grants it no pull in that project"), client, kind, repository)
 		}
 		if err != nil {
 			return g.counted(err)
 		}
 	}
-	if !g.Allow.Allows(client, request.Name) {
-		return g.counted(g.denied(NotAllowed, g.Allow.about(client), client, request))
+	if repository.Name != "" && !g.Allow.Allows(client, repository) {
+		return g.counted(g.denied(NotAllowed, g.Allow.about(client), client, kind, repository))
 	}
 	return nil
 }
 
-// Unrestricted tells whether there is nothing that the client may not see.
-func (g *Gate) Unrestricted(client Client) bool {
-	return client.may == nil && g.Allow.allowsAll(client)
+// granted is what the last word on repositories is: no on those of another upstream.
+func (c Client) granted(ctx context.Context, repositories ...Repository) ([]bool, error) {
+	var (
+		names []string
+		of    []int
+	)
+	for i, r := range repositories {
+		if r.Upstream == c.upstream && r.Name != "" {
+			names, of = append(names, r.Name), append(of, i)
+		}
+	}
+	granted := make([]bool, len(repositories))
+	may, err := c.may(ctx, names)
+	for i := range names {
+		if err == nil {
+			granted[of[i]] = may[i]
+		}
+	}
+	return granted, err
 }
 
 // Visible returns those of the repositories that the client may pull from. Errors
 // are as with Authenticate.
-func (g *Gate) Visible(ctx context.Context, client Client, repositories []string) ([]string, error) {
-	var visible []string
+func (g *Gate) Visible(ctx context.Context, client Client, repositories []Repository) ([]Repository, error) {
+	var visible []Repository
 	for _, repository := range repositories {
 		if g.Allow.Allows(client, repository) {
 			visible = append(visible, repository)
@@ -123,17 +137,17 @@ func (g *Gate) Visible(ctx context.Context, client Client, repositories []string
 	if client.may == nil || len(visible) == 0 {
 		return visible, nil
 	}
-	may, err := client.may(ctx, visible)
+	granted, err := client.granted(ctx, visible...)
 	if err != nil {
 		return nil, g.counted(err)
 	}
-	var granted []string
+	var both []Repository
 	for i, repository := range visible {
-		if may[i] {
-			granted = append(granted, repository)
+		if granted[i] {
+			both = append(both, repository)
 		}
 	}
-	return granted, nil
+	return both, nil
 }
 
 // Authenticates tells whether answers are for one client alone (RFC 9111 §5.2.2.7).
@@ -152,9 +166,9 @@ func (g *Gate) Reload() error { return g.Mode.Reload() }
 func (g *Gate) Close() error { return g.Mode.Close() }
 
 // denied is 403, or 404 where existence must not show. cause is for the log.
-func (g *Gate) denied(why Why, cause error, client Client, request registry.Request) error {
+func (g *Gate) denied(why Why, cause error, client Client, kind registry.Kind, repository Repository) error {
 	if g.Hide {
-		return &Refusal{why, registry.Errorf(http.StatusNotFound, request.Kind.Unknown(), "%s is not known here", request.Name).Because(cause)}
+		return &Refusal{why, registry.Errorf(http.StatusNotFound, kind.Unknown(), "%s is not known here", repository.Name).Because(cause)}
 	}
 	who, whom := client.Subject, "the operator of this registry"
 	if who == "" {
@@ -163,7 +177,7 @@ func (g *Gate) denied(why Why, cause error, client Client, request registry.Requ
 	if why == NotGranted {
 		whom = "whoever looks after that project in Harbor"
 	}
-	return forbidden(why, cause, "%s may not pull from %s: ask %s for the right to it", who, request.Name, whom)
+	return forbidden(why, cause, "%s may not pull from %s: ask %s for the right to it", who, repository.Name, whom)
 }
 
 func (g *Gate) counted(err error) error {

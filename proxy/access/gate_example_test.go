@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 
+	"breakwater/internal/pattern"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 )
@@ -17,7 +18,7 @@ func ExampleGate() {
 	gate := access.New(access.Options{
 		Listener: ":5000",
 		Mode:     access.NewAnonymous([]netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")}),
-		Allow:    access.Policy{{Anyone: true, Pull: []access.Pattern{access.NewPattern("team-a/**")}}},
+		Allow:    access.Policy{{Anyone: true, Pull: pattern.All("docker.io/**")}},
 		Hide:     true,
 		Limits:   access.Limits{Connections: 1024, AddressPulls: 256, SubjectPulls: 4096},
 		Events:   loginCounter{},
@@ -34,8 +35,12 @@ func ExampleGate() {
 	client, err := gate.Authenticate(ctx, r)
 	fmt.Println(client.Address, err)
 
-	fmt.Println(gate.Authorise(ctx, client, registry.Request{Kind: registry.KindTags, Name: "team-a/app"}))
-	fmt.Println(gate.Authorise(ctx, client, registry.Request{Kind: registry.KindTags, Name: "team-b/app"}))
+	for _, repository := range []access.Repository{
+		{Upstream: "harbor", Name: "hub-proxy/library/nginx", Names: []string{"docker.io/library/nginx", "harbor.example.com/hub-proxy/library/nginx"}},
+		{Upstream: "harbor", Name: "team-b/app", Names: []string{"harbor.example.com/team-b/app"}},
+	} {
+		fmt.Println(gate.Authorise(ctx, client, registry.KindTags, repository))
+	}
 	// Output:
 	// wrong_address: DENIED: 192.0.2.1 is not an address that this registry serves: its operator can add a network: no network of this listener's anonymous.networks holds the client's address
 	// 10.42.0.7 <nil>

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"breakwater/internal/pattern"
 	"breakwater/proxy/registry"
 )
 
@@ -23,6 +24,30 @@ type fixedMode struct {
 
 func (m fixedMode) Authenticate(context.Context, *http.Request) (Client, error) {
 	return m.client, m.err
+}
+
+// called is the repository of that name, which it has for everybody.
+func called(name string) Repository {
+	if name == "" {
+		return Repository{}
+	}
+	return Repository{Name: name, Names: []string{name}}
+}
+
+func allCalled(names ...string) []Repository {
+	var all []Repository
+	for _, name := range names {
+		all = append(all, called(name))
+	}
+	return all
+}
+
+func namesOf(repositories []Repository) []string {
+	var names []string
+	for _, r := range repositories {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 func gateOf(mode Mode, allow Policy, hide bool) (*Gate, *counted) {
@@ -52,7 +77,7 @@ func (g *grants) may(_ context.Context, repositories []string) ([]bool, error) {
 	return may, nil
 }
 
-var teamA = Policy{{Subjects: patternsOf("alice"), Pull: patternsOf("team-a/**")}}
+var teamA = Policy{{Subjects: pattern.All("alice"), Pull: pattern.All("team-a/**")}}
 
 func TestGateTellsWhoAndFromWhere(t *testing.T) {
 	gate, events := gateOf(fixedMode{client: Client{Subject: "alice"}}, teamA, false)
@@ -70,7 +95,7 @@ func TestGateTellsWhoAndFromWhere(t *testing.T) {
 // Each refusal is counted once, under its own word, and only refusals are.
 func TestRefusalsAreCountedOnce(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/v2/", nil)
-	app := registry.Request{Kind: registry.KindManifest, Name: "team-a/app", Tag: "1"}
+	app := called("team-a/app")
 	alice := func(g *grants) Client { return Client{Subject: "alice", may: g.may} }
 	for name, test := range map[string]struct {
 		mode fixedMode
@@ -82,21 +107,23 @@ func TestRefusalsAreCountedOnce(t *testing.T) {
 		"who left": {fixedMode{err: context.Canceled},
 			func(g *Gate) error { _, err := g.Authenticate(t.Context(), r); return err }, map[Why]int{}},
 		"the policy": {fixedMode{},
-			func(g *Gate) error { return g.Authorise(t.Context(), Client{Subject: "bob"}, app) }, map[Why]int{NotAllowed: 1}},
+			func(g *Gate) error {
+				return g.Authorise(t.Context(), Client{Subject: "bob"}, registry.KindManifest, app)
+			}, map[Why]int{NotAllowed: 1}},
 		"no grant": {fixedMode{},
-			func(g *Gate) error { return g.Authorise(t.Context(), alice(&grants{}), app) }, map[Why]int{NotGranted: 1}},
+			func(g *Gate) error { return g.Authorise(t.Context(), alice(&grants{}), registry.KindManifest, app) }, map[Why]int{NotGranted: 1}},
 		"nobody can tell": {fixedMode{},
 			func(g *Gate) error {
-				return g.Authorise(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), app)
+				return g.Authorise(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), registry.KindManifest, app)
 			}, map[Why]int{Unverifiable: 1}},
 		"nobody can tell of a list": {fixedMode{},
 			func(g *Gate) error {
-				_, err := g.Visible(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), []string{"team-a/app"})
+				_, err := g.Visible(t.Context(), alice(&grants{err: later(Unverifiable, 1, nil, "no")}), []Repository{app})
 				return err
 			}, map[Why]int{Unverifiable: 1}},
 		"who left before the last word": {fixedMode{},
 			func(g *Gate) error {
-				return g.Authorise(t.Context(), alice(&grants{err: context.Canceled}), app)
+				return g.Authorise(t.Context(), alice(&grants{err: context.Canceled}), registry.KindManifest, app)
 			}, map[Why]int{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +154,7 @@ func TestAuthorise(t *testing.T) {
 		{Client{}, "team-a/app", NotAllowed},
 		{bob, "", ""}, // of the catalog it sees what it may pull
 	} {
-		err := gate.Authorise(t.Context(), test.client, registry.Request{Kind: registry.KindManifest, Name: test.name})
+		err := gate.Authorise(t.Context(), test.client, registry.KindManifest, called(test.name))
 		refusal, _ := errors.AsType[*Refusal](err)
 		if refusal == nil && err != nil || refusal == nil && test.want != "" || refusal != nil && refusal.Why != test.want {
 			t.Errorf("%s, %q: %v, want %q", test.client.Subject, test.name, err, test.want)
@@ -136,7 +163,7 @@ func TestAuthorise(t *testing.T) {
 
 	// Whoever only says a name learns nothing of what the policy says about it.
 	guess := Client{Subject: "alice", may: (&grants{err: unauthorized(BadCredentials, nil, "no")}).may}
-	refusal, _ := errors.AsType[*Refusal](gate.Authorise(t.Context(), guess, registry.Request{Kind: registry.KindManifest, Name: "team-b/app"}))
+	refusal, _ := errors.AsType[*Refusal](gate.Authorise(t.Context(), guess, registry.KindManifest, called("team-b/app")))
 	if refusal == nil || refusal.Why != BadCredentials {
 		t.Errorf("a guess at what the policy denies: %v", refusal)
 	}
@@ -156,7 +183,7 @@ func TestDenied(t *testing.T) {
 			"not allowed, unnamed": {Address: netip.MustParseAddr("192.0.2.1")},
 			"not granted":          alice,
 		} {
-			request := registry.Request{Kind: kind, Name: "team-a/app"}
+			app := called("team-a/app")
 			open, _ := gateOf(fixedMode{}, teamA, false)
 			who, whom := denied.Subject, "the operator of this registry"
 			if denied.may != nil {
@@ -165,10 +192,10 @@ func TestDenied(t *testing.T) {
 			if who == "" {
 				who = denied.Address.String()
 			}
-			expectAnswer(t, name, open.Authorise(t.Context(), denied, request), http.StatusForbidden, registry.CodeDenied,
+			expectAnswer(t, name, open.Authorise(t.Context(), denied, kind, app), http.StatusForbidden, registry.CodeDenied,
 				who+" may not pull from team-a/app: ask "+whom+" for the right to it")
 			hidden, _ := gateOf(fixedMode{}, teamA, true)
-			expectAnswer(t, name, hidden.Authorise(t.Context(), denied, request), http.StatusNotFound, code, "team-a/app is not known here")
+			expectAnswer(t, name, hidden.Authorise(t.Context(), denied, kind, app), http.StatusNotFound, code, "team-a/app is not known here")
 		}
 	}
 }
@@ -199,8 +226,8 @@ func TestVisible(t *testing.T) {
 	} {
 		granted.asked = nil
 		gate, events := gateOf(fixedMode{}, test.allow, false)
-		visible, err := gate.Visible(t.Context(), test.client, catalog)
-		if got := strings.Join(visible, " "); got != test.want || err != nil {
+		visible, err := gate.Visible(t.Context(), test.client, allCalled(catalog...))
+		if got := strings.Join(namesOf(visible), " "); got != test.want || err != nil {
 			t.Errorf("%s: %s, %v, want %s", name, got, err, test.want)
 		}
 		var asked string
@@ -212,27 +239,6 @@ func TestVisible(t *testing.T) {
 		}
 		if len(events.refused) > 0 {
 			t.Errorf("%s: what is not shown was counted as refused: %v", name, events.refused)
-		}
-	}
-}
-
-func TestUnrestricted(t *testing.T) {
-	last := (&grants{}).may
-	for name, test := range map[string]struct {
-		allow  Policy
-		client Client
-		want   bool
-	}{
-		"everything":           {Everything(), Client{}, true},
-		"with a last word":     {Everything(), Client{Subject: "alice", may: last}, false},
-		"a part":               {teamA, Client{Subject: "alice"}, false},
-		"all, for alice":       {Policy{{Subjects: patternsOf("alice"), Pull: patternsOf("**")}}, Client{Subject: "alice"}, true},
-		"all, for others":      {Policy{{Subjects: patternsOf("bob"), Pull: patternsOf("**")}}, Client{Subject: "alice"}, false},
-		"whatever, by nothing": {nil, Client{Subject: "alice"}, false},
-	} {
-		gate, _ := gateOf(fixedMode{}, test.allow, false)
-		if got := gate.Unrestricted(test.client); got != test.want {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"breakwater/internal/flight"
-	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
 	"go.uber.org/zap"
@@ -32,6 +31,8 @@ type Asker interface {
 // HarborOptions are what a [Harbor] needs. All but Log are required.
 type HarborOptions struct {
 	Upstream Asker
+	// Name is the upstream's in the configuration: about others Harbor says nothing.
+	Name string
 	// Own is the name of Breakwater's own account, which is nobody else's to log in
 	// with: guesses at a user's password make Harbor refuse the right one.
 	Own      string
@@ -128,9 +129,9 @@ func (h *Harbor) Close() error {
 	return nil
 }
 
-// Authenticate implements [Mode]. Where a repository is named, that the client is who
-// it says is known only once [Gate.Authorise] has let it pull.
-func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, error) {
+// Authenticate implements [Mode]. That the client is who it says is known only once
+// [Gate.Authorise] has said so.
+func (h *Harbor) Authenticate(_ context.Context, r *http.Request) (Client, error) {
 	c, err := basicOf(r, "the user name and the password, or a robot's secret, of a Harbor account", longestHarborUsername, longestHarborPassword)
 	if err != nil {
 		return Client{}, err
@@ -139,12 +140,7 @@ func (h *Harbor) Authenticate(ctx context.Context, r *http.Request) (Client, err
 		return Client{}, wrong(errors.New("the name is that of Breakwater's own account"))
 	}
 	l := login{c, h.known.fingerprint(c.username, c.secret.Reveal()), address(r)}
-	if request, err := registry.Parse(r.Method, r.URL); err != nil || request.Name == "" {
-		if _, err := h.find(ctx, l, nil); err != nil {
-			return Client{}, err
-		}
-	}
-	return Client{Subject: c.username, may: func(ctx context.Context, repositories []string) ([]bool, error) {
+	return Client{Subject: c.username, upstream: h.options.Name, may: func(ctx context.Context, repositories []string) ([]bool, error) {
 		return h.may(ctx, l, repositories)
 	}}, nil
 }

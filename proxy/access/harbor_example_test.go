@@ -36,7 +36,7 @@ func (harbor) Health(context.Context) error { return nil }
 func ExampleNewHarbor() {
 	gate := access.New(access.Options{
 		Listener: ":5443",
-		Mode:     access.NewHarbor(access.HarborOptions{Upstream: harbor{}, Listener: ":5443", Events: loginCounter{}}),
+		Mode:     access.NewHarbor(access.HarborOptions{Upstream: harbor{}, Name: "harbor", Listener: ":5443", Events: loginCounter{}}),
 		Allow:    access.Everything(), // that Harbor allows
 		Limits:   access.Limits{Connections: 1024, AddressPulls: 256, SubjectPulls: 4096},
 		Events:   loginCounter{},
@@ -44,13 +44,14 @@ func ExampleNewHarbor() {
 	defer gate.Close()
 
 	ctx := context.Background()
+	app := access.Repository{Upstream: "harbor", Name: "team-a/app", Names: []string{"harbor.example.com/team-a/app"}}
 	for _, password := range []string{"wonderland", "underground"} {
 		pull := httptest.NewRequest(http.MethodGet, "/v2/team-a/app/manifests/1.0", nil)
 		pull.SetBasicAuth("alice", password)
 		for range 2 {
 			client, err := gate.Authenticate(ctx, pull)
 			if err == nil {
-				err = gate.Authorise(ctx, client, registry.Request{Kind: registry.KindManifest, Name: "team-a/app", Tag: "1.0"})
+				err = gate.Authorise(ctx, client, registry.KindManifest, app)
 			}
 			fmt.Println(err)
 		}

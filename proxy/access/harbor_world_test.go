@@ -159,10 +159,10 @@ func (w *harborWorld) answer(ctx context.Context, from, username, password, repo
 	r.RemoteAddr = from + ":40000"
 	r.SetBasicAuth(username, password)
 	client, err := w.gate.Authenticate(ctx, r)
-	if err != nil || repository == "" {
+	if err != nil {
 		return err
 	}
-	return w.gate.Authorise(ctx, client, registry.Request{Kind: registry.KindTags, Name: repository})
+	return w.gate.Authorise(ctx, client, registry.KindTags, called(repository))
 }
 
 // right is come with the right password, from somewhere.

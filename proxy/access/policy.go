@@ -19,21 +19,31 @@ type Rule struct {
 	Anyone   bool
 	Subjects []pattern.Pattern
 	Groups   []pattern.Pattern
-	// Pull are the repositories, as they are called upstream.
+	// Pull are the repositories, as clients call them, each with its route:
+	// docker.io/library/nginx.
 	Pull []pattern.Pattern
 }
 
-// Everything allows whoever the mode lets in to pull whatever upstream gives.
+// Repository is what a client wants to pull from: canonically, whichever way it was
+// asked for.
+type Repository struct {
+	Upstream string // its name in the configuration
+	Name     string // as upstream calls it
+	// Names are all that clients may call it, each with its route. Whatever a rule says
+	// of one of them, it says of the repository.
+	Names []string
+}
+
+// Everything allows whoever the mode lets in to pull whatever routes open.
 func Everything() Policy { return Policy{{Anyone: true, Pull: pattern.All("**")}} }
 
 // Allows tells whether the client may pull from the repository.
-func (p Policy) Allows(c Client, repository string) bool {
-	return slices.ContainsFunc(p, func(r Rule) bool { return pattern.Match(r.Pull, repository) && r.means(c) })
+func (p Policy) Allows(c Client, repository Repository) bool {
+	return slices.ContainsFunc(p, func(r Rule) bool { return r.opens(repository) && r.means(c) })
 }
 
-// allowsAll tells whether there is nothing that Allows would say no to.
-func (p Policy) allowsAll(c Client) bool {
-	return slices.ContainsFunc(p, func(r Rule) bool { return slices.ContainsFunc(r.Pull, pattern.Pattern.Everything) && r.means(c) })
+func (r Rule) opens(repository Repository) bool {
+	return slices.ContainsFunc(repository.Names, func(name string) bool { return pattern.Match(r.Pull, name) })
 }
 
 // about tells the log which rules are about a client that none allowed what it asked

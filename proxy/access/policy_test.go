@@ -39,32 +39,8 @@ func TestPolicy(t *testing.T) {
 		}, alice, false},
 		"everything": {Everything(), Client{}, true},
 	} {
-		if got := test.policy.Allows(test.client, "team-a/app"); got != test.want {
+		if got := test.policy.Allows(test.client, called("team-a/app")); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-	}
-}
-
-// Where allowsAll says yes, there is nothing that Allows says no to.
-func TestAllowsAll(t *testing.T) {
-	alice := Client{Subject: "alice"}
-	for name, test := range map[string]struct {
-		policy Policy
-		want   bool
-	}{
-		"everything":    {Everything(), true},
-		"alice, all":    {Policy{{Subjects: pattern.All("alice"), Pull: pattern.All("team-a/**", "**")}}, true},
-		"bob, all":      {Policy{{Subjects: pattern.All("bob"), Pull: pattern.All("**")}}, false},
-		"alice, a part": {Policy{{Subjects: pattern.All("alice"), Pull: pattern.All("*/**")}}, false},
-		"no rule":       {nil, false},
-	} {
-		if got := test.policy.allowsAll(alice); got != test.want {
-			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-		for _, repository := range []string{"a", "team-a/app", "a/b/c"} {
-			if test.want && !test.policy.Allows(alice, repository) {
-				t.Errorf("%s: %s is not allowed", name, repository)
-			}
 		}
 	}
 }
