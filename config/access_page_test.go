@@ -9,17 +9,20 @@ import (
 	"breakwater/config"
 )
 
-// TestThePagesOfAccessModesLoad loads every configuration in docs/access.md, and the
-// one in the README.
-func TestThePagesOfAccessModesLoad(t *testing.T) {
-	const upstream = "upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: /secrets/password}}\n"
+// TestThePagesLoad loads every configuration in docs/access.md, and the whole ones in
+// docs/routes.md and the README.
+func TestThePagesLoad(t *testing.T) {
+	const before = "upstreams: {harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: /secrets/password}}\n" +
+		"routes: {docker.io: {to: harbor/hub-proxy, proxy_cache: true, repositories: ['**']}, harbor.example.com: {to: harbor, repositories: ['**']}}\n"
+	whole := regexp.MustCompile("(?s)```yaml\n((?:#[^\n]*\n)?upstreams:.*?)```")
 	for page, expected := range map[string]struct {
 		blocks *regexp.Regexp
 		least  int
 		before string
 	}{
-		"../docs/access.md": {regexp.MustCompile("(?s)```yaml\n(listeners:.*?)```"), 5, upstream},
-		"../README.md":      {regexp.MustCompile("(?s)```yaml\n(upstreams:.*?)```"), 1, ""},
+		"../docs/access.md": {regexp.MustCompile("(?s)```yaml\n(listeners:.*?)```"), 5, before},
+		"../docs/routes.md": {whole, 2, ""},
+		"../README.md":      {whole, 1, ""},
 	} {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -42,6 +45,7 @@ func loads(t *testing.T, document string) {
 		"/run/tls/tls.crt", "/secrets/cert.pem", "/run/tls/tls.key", "/secrets/key.pem", "/run/tls/clients.crt", "/secrets/ca.pem",
 		"/etc/breakwater/htpasswd", "/secrets/htpasswd", "/etc/breakwater/jwks.json", "/secrets/jwks.json",
 		"/etc/breakwater/harbor-password", "/secrets/password",
+		"/run/tls/ca.crt", "/secrets/ca.pem", "/var/run/secrets/breakwater/token", "/secrets/token",
 		"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/secrets/ca.pem",
 		"/var/run/secrets/kubernetes.io/serviceaccount/token", "/secrets/token",
 	).Replace(document))

@@ -1,12 +1,15 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"breakwater/internal/redact"
+	"breakwater/proxy/route"
 )
 
 // URL is an absolute http or https URL without user information, query and
@@ -39,6 +42,59 @@ func validPort(port string) bool {
 
 // isOrigin reports whether u is scheme, host and port alone (RFC 6454 §4).
 func (u URL) isOrigin() bool { return u.Path == "" || u.Path == "/" }
+
+// registry is what clients call the registry at u: the host, and the port if it is not
+// the scheme's usual one.
+func (u URL) registry() string {
+	name := strings.ToLower(u.Hostname())
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if hub := (route.Route{Name: route.DockerHub}); slices.Contains(hub.Aliases(), name) {
+		name = hub.Name
+	}
+	if port := u.port(); port != "443" && (port != "80" || u.Scheme != "http") {
+		name += ":" + port
+	}
+	return name
+}
+
+// port is the one that is written, or the scheme's (RFC 9110 §4.2).
+func (u URL) port() string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	if u.Scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+// origin is u in the one spelling that its origin has (RFC 6454 §6).
+func (u URL) origin() string {
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), u.port())
+}
+
+// reaches reports whether who asks u of this machine finds what listens on a: the
+// same port, of the same address or of any.
+func (u URL) reaches(a Address) bool {
+	own, ok := a.addrPort()
+	if u.URL == nil || !ok || strconv.Itoa(int(own.Port())) != u.port() {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return own.Addr().IsLoopback() || own.Addr().IsUnspecified()
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	ip = ip.Unmap()
+	switch {
+	case err != nil:
+		return false
+	case ip.IsUnspecified(): // which connects to this machine
+		return own.Addr().IsLoopback() || own.Addr().IsUnspecified()
+	}
+	return ip == own.Addr() || ip.IsLoopback() && own.Addr().IsUnspecified()
+}
 
 // inTheClear reports whether what is sent to u could be read on the way.
 func (u URL) inTheClear() bool {

@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -17,13 +20,13 @@ const (
 type Rule struct {
 	Subjects []string `yaml:"subjects,omitempty"`
 	Groups   []string `yaml:"groups,omitempty"`
-	Pull     []string `yaml:"pull"` // repositories, as they are called upstream
+	Pull     []string `yaml:"pull"` // repositories, as clients call them: by the route first
 }
 
 // validateAllow reports what is wrong with the rules of a listener in that mode.
 // Where clients have names, nothing is allowed that is not written; the word of an
 // anonymous listener is its networks', and that of harbor's is Harbor's own.
-func (l Listener) validateAllow(r *report, at, mode string) {
+func (c Config) validateAllow(r *report, at string, l Listener, mode string) {
 	path := at + ".allow"
 	switch {
 	case l.Allow == nil && (mode == "anonymous" || mode == "harbor"):
@@ -32,14 +35,19 @@ func (l Listener) validateAllow(r *report, at, mode string) {
 		}
 		return
 	case l.Allow == nil:
-		r.missing(at, path, "is missing, and what it does not allow nobody may pull", fmt.Sprintf("write who may pull what, such as allow: [{subjects: [%q], pull: [\"team-a/**\"]}]", someone(mode)))
+		r.missing(at, path, "is missing, and what it does not allow nobody may pull", fmt.Sprintf("write who may pull what, such as allow: [{subjects: [%q], pull: [%q]}]", someone(mode), c.something()))
 		return
 	case len(l.Allow) == 0 || len(l.Allow) > maxRules:
 		r.problem(path, fmt.Sprintf("has %d rules", len(l.Allow)), fmt.Sprintf("write 1 to %d; without one nobody may pull", maxRules))
 		return
 	}
+	open := c.openings(r)
 	for i, rule := range l.Allow {
-		rule.validate(r, fmt.Sprintf("%s[%d]", path, i), mode)
+		at := fmt.Sprintf("%s[%d]", path, i)
+		c.validateRule(r, at, rule, mode)
+		for i, written := range rule.Pull {
+			c.validateName(r, fmt.Sprintf("%s.pull[%d]", at, i), written, open)
+		}
 	}
 }
 
@@ -51,7 +59,15 @@ func someone(mode string) string {
 	return "alice"
 }
 
-func (rule Rule) validate(r *report, at, mode string) {
+// something is an example of what there is to pull.
+func (c Config) something() string {
+	for _, name := range slices.Sorted(maps.Keys(c.Routes)) {
+		return name + "/**"
+	}
+	return "docker.io/**"
+}
+
+func (c Config) validateRule(r *report, at string, rule Rule, mode string) {
 	if mode == "anonymous" {
 		for key, patterns := range map[string][]string{"subjects": rule.Subjects, "groups": rule.Groups} {
 			if patterns != nil {
@@ -62,30 +78,14 @@ func (rule Rule) validate(r *report, at, mode string) {
 		rule.validateWho(r, at, mode)
 	}
 	if rule.Pull == nil {
-		r.missing(at, at+".pull", "is missing", "write the repositories, such as pull: [\"team-a/**\"]")
+		r.missing(at, at+".pull", "is missing", fmt.Sprintf("write the repositories, such as pull: [%q]", c.something()))
 	} else {
-		validatePatterns(r, at+".pull", rule.Pull, repositories)
-	}
-	for i, pattern := range rule.Pull {
-		if path := fmt.Sprintf("%s.pull[%d]", at, i); !r.reported[path] {
-			warnOfProject(r, path, pattern)
-		}
+		validatePatterns(r, at+".pull", rule.Pull, fullNames)
 	}
 	for i, pattern := range rule.Subjects {
 		if path := fmt.Sprintf("%s.subjects[%d]", at, i); !r.reported[path] {
 			warnOfServiceAccount(r, path, pattern)
 		}
-	}
-}
-
-// warnOfProject tells patterns that are legal, and yet match nothing that Harbor has.
-func warnOfProject(r *report, path, pattern string) {
-	project, rest, nested := strings.Cut(pattern, "/")
-	switch {
-	case !nested && !strings.Contains(pattern, "**"):
-		r.warn(path, shown(pattern)+" matches no repository of Harbor, where all have a project and a /", "write "+pattern+"/** for all of the project")
-	case strings.Contains(project, ".") && strings.Contains(rest, "/"):
-		r.warn(path, shown(pattern)+" begins with what looks like a host, and repositories are meant as Harbor calls them", "write "+rest+", unless the project is called "+project)
 	}
 }
 
@@ -114,6 +114,9 @@ func (rule Rule) validateWho(r *report, at, mode string) {
 	}
 }
 
+// star is what is wrong with a * alone where few names are that short.
+var star = mistake{`"*" matches no name with a / or : in it`, "write ** for all"}
+
 func validatePatterns(r *report, path string, patterns []string, names func(pattern string) *mistake) {
 	if len(patterns) == 0 || len(patterns) > maxPatterns {
 		r.problem(path, fmt.Sprintf("has %d entries", len(patterns)), fmt.Sprintf("write 1 to %d patterns", maxPatterns))
@@ -126,8 +129,6 @@ func validatePatterns(r *report, path string, patterns []string, names func(patt
 			r.problem(at, "is empty", "write a name, or a pattern with * and **")
 		case len(pattern) > maxPattern:
 			r.problem(at, fmt.Sprintf("is longer than %d bytes", maxPattern), "write a shorter one")
-		case pattern == "*":
-			r.problem(at, `"*" matches no name with a / or : in it`, "write ** for all")
 		case strings.Contains(pattern, "***"):
 			r.problem(at, shown(pattern)+" has more than two * in a row", "write * for any text without / and :, ** for any text")
 		default:
@@ -136,19 +137,33 @@ func validatePatterns(r *report, path string, patterns []string, names func(patt
 	}
 }
 
+// hostAndPort is a first word that names a registry by its port too.
+var hostAndPort = regexp.MustCompile(`^(?:[a-z0-9.*-]+|\[[0-9a-f:.]+\]):[0-9*]+(?:/|$)`)
+
+// fullNames is what is wrong with a pattern that stands for names of clients, which
+// begin with that of a route.
+func fullNames(pattern string) *mistake {
+	if pattern == "*" {
+		return &star
+	}
+	return repositories(pattern)
+}
+
 // repositories is what is wrong with a pattern that stands for names of repositories
-// (OCI distribution spec, "Pulling manifests").
+// (OCI distribution spec, "Pulling manifests"). Whether there is a registry of the name
+// that it begins with is not known here.
 func repositories(pattern string) *mistake {
-	odd := strings.IndexFunc(pattern, notInRepository)
+	name := strings.TrimPrefix(pattern, hostAndPort.FindString(pattern))
+	odd := strings.IndexFunc(name, notInRepository)
 	switch {
-	case odd >= 0 && strings.ToLower(pattern) != pattern && strings.IndexFunc(strings.ToLower(pattern), notInRepository) < 0:
+	case odd >= 0 && strings.ToLower(name) != name && strings.IndexFunc(strings.ToLower(name), notInRepository) < 0:
 		return &mistake{shown(pattern) + " has capitals, which no repository has", "write " + strings.ToLower(pattern)}
-	case odd >= 0 && strings.ContainsRune(":@", rune(pattern[odd])):
-		return &mistake{shown(pattern) + " names a tag, a digest or a port, and whole repositories are meant", "write what stands before the " + pattern[odd:odd+1] + ", without a host"}
+	case odd >= 0 && strings.ContainsRune(":@", rune(name[odd])):
+		return &mistake{shown(pattern) + " names a tag or a digest, and whole repositories are meant", "write what stands before the " + name[odd:odd+1]}
 	case odd >= 0:
 		return &mistake{shown(pattern) + " holds what no repository's name does", "write lower-case letters, digits, . _ - / and *"}
-	case strings.HasPrefix(pattern, "/") || strings.HasSuffix(pattern, "/") || strings.Contains(pattern, "//"):
-		return &mistake{shown(pattern) + " begins or ends with a /, or has two in a row, as no repository's name does", "write it as Harbor does, such as team-a/app or team-a/**"}
+	case strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || strings.Contains(name, "//"):
+		return &mistake{shown(pattern) + " begins or ends with a /, or has two in a row, as no repository's name does", "write one / between two words"}
 	}
 	return nil
 }
@@ -159,6 +174,9 @@ func notInRepository(c rune) bool {
 
 // clients is what is wrong with a pattern that stands for subjects or groups.
 func clients(pattern string) *mistake {
+	if pattern == "*" {
+		return &star
+	}
 	if strings.ContainsFunc(pattern, unicode.IsControl) || strings.TrimSpace(pattern) != pattern {
 		return &mistake{shown(pattern) + " begins or ends with a space, or holds control characters", "write the name alone"}
 	}

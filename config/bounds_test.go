@@ -20,6 +20,11 @@ func TestBoundsOfADocument(t *testing.T) {
 		"too many":  {flood, "config.yaml:1: document: stands for too many values once its aliases are followed; write the values out"},
 		"long":      {"shutdown_grace: " + long, "config.yaml:1: shutdown_grace: \"" + long[:64] + "…\" is not a duration; "},
 		"listeners": {minimal + "listeners: [" + strings.Repeat("{address: ':0'},", 1000) + "]", "config.yaml:2: listeners: has 1000 entries; keep at most 64"},
+		"routes":    {minimal + "routes: {" + numbered(1001, "r%d.example.com: {to: harbor, repositories: ['**']}, ") + "}", "config.yaml:2: routes: has 1001 entries; write 1 to 1000; without one nothing can be pulled"},
+		"patterns":  {minimal + "routes: {docker.io: {to: harbor/hub, repositories: [" + numbered(1001, "a/%d, ") + "]}}", "config.yaml:2: routes.\"docker.io\".repositories: has 1001 entries; write 1 to 1000 patterns"},
+		"upstreams": {"upstreams: {" + numbered(65, "u%d: {url: 'https://u%[1]d.example.com'}, ") + "}", "config.yaml:1: upstreams: has 65 entries; keep at most 64"},
+		"name":      {minimal + "routes: {" + strings.Repeat("a", 256) + ": {to: harbor, repositories: ['**']}}", "config.yaml:2: routes.\"" + strings.Repeat("a", 64) + "…\": is not the name of a registry; "},
+		"prefix":    {minimal + "routes: {docker.io: {to: harbor/" + strings.Repeat("a", 256) + ", repositories: ['**']}}", "config.yaml:2: routes.\"docker.io\".to: \"" + strings.Repeat("a", 64) + "…\" cannot come before a repository's name; "},
 		"broken":    {"a: 'x\n" + strings.Repeat("#\n", 2000), "config.yaml: document: is not YAML: found unexpected end of stream; "},
 		"itself":    {"upstreams: &u {harbor: *u}\n", "config.yaml:1: upstreams.harbor.harbor: unknown key; the keys here are "},
 	} {
@@ -29,17 +34,18 @@ func TestBoundsOfADocument(t *testing.T) {
 		}
 	}
 
-	_, err := config.Parse("config.yaml", []byte(strings.Repeat("a: 1\n", 1000)+many(1000)))
+	_, err := config.Parse("config.yaml", []byte(strings.Repeat("a: 1\n", 1000)+numbered(1000, "key%d: 1\n")))
 	var problems config.Problems
 	if !errors.As(err, &problems) || len(problems) != 100 {
 		t.Errorf("%d problems, want 100", len(problems))
 	}
 }
 
-func many(keys int) string {
+// numbered repeats a text with the numbers from 0 on.
+func numbered(count int, text string) string {
 	var document strings.Builder
-	for i := range keys {
-		fmt.Fprintf(&document, "key%d: 1\n", i)
+	for i := range count {
+		fmt.Fprintf(&document, text, i)
 	}
 	return document.String()
 }

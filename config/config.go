@@ -4,9 +4,10 @@
 // The way through it is forward only. [Load] reads a YAML file (or [FromFlags]
 // what stood on the command line), the strict decoder lays it over [Default], the
 // rules of validate.go, cache.go, upstream.go and freshness.go look at every value,
-// those of modes.go, issuer.go and allow.go at who may pull on a listener, and
-// files.go at the files and variables that they name. Whatever is wrong comes back at
-// once as [Problems]: one line each, with its place, its YAML path and the fix.
+// those of routing.go at which name leads where, those of modes.go, issuer.go, allow.go
+// and names.go at who may pull what on a listener, and files.go at the files and
+// variables that they name. Whatever is wrong comes back at once as [Problems]: one
+// line each, with its place, its YAML path and the fix.
 //
 // A [Config] is values only. It holds no password, just where the password is
 // to be found ([Upstream.Credentials] reads it anew each time), so that it may
@@ -23,7 +24,8 @@ import (
 // begin with [Default].
 type Config struct {
 	Cache         Cache               `yaml:"cache"`
-	Upstreams     map[string]Upstream `yaml:"upstreams"` // by the operator's name; exactly one for now
+	Upstreams     map[string]Upstream `yaml:"upstreams"` // by the operator's name
+	Routes        map[string]Route    `yaml:"routes"`    // by the name that clients have for a registry; never empty after Load, Parse, FromFlags
 	Listeners     []Listener          `yaml:"listeners"` // never empty after Load, Parse, FromFlags
 	Admin         Admin               `yaml:"admin"`
 	Log           Log                 `yaml:"log"`
@@ -52,27 +54,29 @@ type Cache struct {
 type Upstream struct {
 	Name string `yaml:"-"` // its key in Config.Upstreams
 
-	URL          URL       `yaml:"url"` // an origin: scheme, host and port
-	Username     string    `yaml:"username,omitempty"`
-	PasswordFile string    `yaml:"password_file,omitempty"` // absolute
-	PasswordEnv  string    `yaml:"password_env,omitempty"`  // the variable's name
-	TokenURL     URL       `yaml:"token_url,omitempty"`     // replaces the realm of the challenge
-	Realms       []URL     `yaml:"realms,omitempty"`        // further origins that a realm may have
-	CAFile       string    `yaml:"ca_file,omitempty"`       // absolute; PEM, trusted besides the system's authorities
-	CertFile     string    `yaml:"cert_file,omitempty"`     // absolute; PEM, with KeyFile
-	KeyFile      string    `yaml:"key_file,omitempty"`
-	Redirects    []Network `yaml:"redirects,omitempty"` // private networks that a redirect of a blob may lead to
+	URL          URL    `yaml:"url"` // an origin: scheme, host and port
+	Username     string `yaml:"username,omitempty"`
+	PasswordFile string `yaml:"password_file,omitempty"` // absolute
+	PasswordEnv  string `yaml:"password_env,omitempty"`  // the variable's name
+
+	BearerTokenFile string `yaml:"bearer_token_file,omitempty"` // absolute; in place of an account, where another Breakwater stands there: see BearerToken
+
+	TokenURL  URL       `yaml:"token_url,omitempty"` // replaces the realm of the challenge
+	Realms    []URL     `yaml:"realms,omitempty"`    // further origins that a realm may have
+	CAFile    string    `yaml:"ca_file,omitempty"`   // absolute; PEM, trusted besides the system's authorities
+	CertFile  string    `yaml:"cert_file,omitempty"` // absolute; PEM, with KeyFile
+	KeyFile   string    `yaml:"key_file,omitempty"`
+	Redirects []Network `yaml:"redirects,omitempty"` // private networks that a redirect of a blob may lead to
 
 	TagTTL        Duration `yaml:"tag_ttl"`        // a tag is served unasked; 0 to 24h
 	StaleIfError  Period   `yaml:"stale_if_error"` // a tag is served while upstream cannot be asked; [Forever] is allowed
 	AccessTTL     Duration `yaml:"access_ttl"`     // held content is served before the account's access is checked again; 1m to 24h
 	DenialConfirm Duration `yaml:"denial_confirm"` // until a refusal is asked about once more; 1s to 1h
 	RecordPull    Duration `yaml:"record_pull"`    // between the pulls that are reported of content in use; 0 = none, or 1h and more
-	ProxySettle   Duration `yaml:"proxy_settle"`   // until a poorer index of a proxy-cache project is believed; 0 to 24h
-
-	Projects map[string]Project `yaml:"projects,omitempty"` // by Harbor's name; see [Upstream.Project] for the others
+	ProxySettle   Duration `yaml:"proxy_settle"`   // until a poorer index behind a proxy-cache route is believed; 0 to 24h
 
 	passwordAt string // what an operator calls the source of the password, for errors
+	bearerAt   string // and that of the bearer token
 }
 
 // Admin is the address of metrics and health.

@@ -34,15 +34,20 @@ upstreams:
     denial_confirm: 10s
     record_pull: 0s
     proxy_settle: 1h
-    projects: {hub-proxy: {proxy_cache: true}, quay_proxy: {proxy_cache: true, tag_ttl: 0s}, team-a: {complete: true}}
+  region: {url: "https://region.example.com:5443", bearer_token_file: /secrets/token}
+routes:
+  docker.io: {to: harbor/hub-proxy, proxy_cache: true, repositories: ["**"]}
+  quay.io: {to: harbor/quay_proxy, proxy_cache: true, tag_ttl: 0s, repositories: [prometheus/*]}
+  "harbor.example.com:8443": {to: harbor, complete: true, repositories: ["team-a/**", team-b/app]}
+  ghcr.io: {to: region, repositories: ["**"]}
 listeners:
-  - {address: "localhost:5000"}
-  - {address: "[::1]:0", anonymous: {}, allow: [{pull: ["team-a/**"]}], hide: true}
+  - {address: "localhost:5000", default: docker.io}
+  - {address: "[::1]:0", anonymous: {}, allow: [{pull: ["*/team-a/**", "harbor.example.com:8443/team-a/**"]}], hide: true}
   - {address: ":5001", anonymous: {networks: *networks}, limits: {connections: 1, address_pulls: 2, subject_pulls: 1000000}}
   - address: ":5002"
     tls: &tls {cert_file: /secrets/cert.pem, key_file: /secrets/key.pem}
     password: {htpasswd_file: /secrets/htpasswd}
-    allow: &rules [{subjects: [alice, "ci-*"], groups: [platform], pull: ["team-a/**", team-b/app]}, {subjects: ["carol*"], pull: ["**"]}]
+    allow: &rules [{subjects: [alice, "ci-*"], groups: [platform], pull: ["docker.io/**", "harbor.example.com:8443/team-b/app"]}, {subjects: ["carol*"], pull: ["**"]}]
   - address: ":5003"
     tls: *tls
     token: {issuer: "https://issuer.example.com/A/", audience: breakwater, ca_file: /secrets/ca.pem, bearer_token_file: /secrets/token}
@@ -54,7 +59,7 @@ listeners:
       - {issuer: "http://issuer.example.com", audience: breakwater, prefix: "dev:", jwks_file: /secrets/jwks.json}
     allow: *rules
   - {address: ":5005", tls: *tls, mtls: {ca_file: /secrets/clients.pem}, allow: *rules}
-  - {address: ":5006", tls: *tls, harbor: {}}
+  - {address: ":5006", tls: *tls, harbor: {upstream: harbor}}
 admin: {address: ""}
 log: {level: debug}
 shutdown_grace: 1m30s
@@ -75,11 +80,13 @@ func TestWhatIsNotWrittenIsTheDefault(t *testing.T) {
 		t.Error("a token URL that was not written must be nil")
 	}
 	defaults := config.DefaultUpstream()
-	if harbor.TagTTL != defaults.TagTTL || harbor.RecordPull != defaults.RecordPull || harbor.Project("any").TagTTL != defaults.TagTTL {
+	if harbor.TagTTL != defaults.TagTTL || harbor.RecordPull != defaults.RecordPull {
 		t.Errorf("what was not written of the upstream is not the default: %+v", harbor)
 	}
 	want := config.Default()
 	want.Upstreams, want.Cache.Dir, want.Cache.Default = got.Upstreams, folder+"/breakwater", true
+	want.Routes = map[string]config.Route{"harbor.example.com": {To: "harbor", TagTTL: defaults.TagTTL, Repositories: []string{"**"}}}
+	want.Listeners[0].Default = "harbor.example.com"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -90,7 +97,9 @@ func TestNoListenersIsTheDefaultOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got.Listeners, config.Default().Listeners) {
+	want := config.Default().Listeners
+	want[0].Default = "harbor.example.com"
+	if !reflect.DeepEqual(got.Listeners, want) {
 		t.Errorf("listeners = %v", got.Listeners)
 	}
 }
@@ -115,10 +124,11 @@ func TestEveryValueIsRead(t *testing.T) {
 		"denial":    {u.DenialConfirm.Duration, 10 * time.Second},
 		"record":    {u.RecordPull.Duration, time.Duration(0)},
 		"settle":    {u.ProxySettle.Duration, time.Hour},
-		"hub-proxy": {fmt.Sprint(u.Project("hub-proxy")), "{true false 15m}"},
-		"quay":      {fmt.Sprint(u.Project("quay_proxy")), "{true false 0s}"},
-		"team-a":    {fmt.Sprint(u.Project("team-a")), "{false true 1m}"},
-		"unnamed":   {fmt.Sprint(u.Project("team-b")), "{false false 1m}"},
+		"docker.io": {fmt.Sprint(c.Routes["docker.io"]), "{harbor/hub-proxy true false 15m [**]}"},
+		"quay.io":   {fmt.Sprint(c.Routes["quay.io"]), "{harbor/quay_proxy true false 0s [prometheus/*]}"},
+		"harbor":    {fmt.Sprint(c.Routes["harbor.example.com:8443"]), "{harbor false true 1m [team-a/** team-b/app]}"},
+		"ghcr.io":   {fmt.Sprint(c.Routes["ghcr.io"]), "{region false false 10s [**]}"},
+		"bearer":    {plain(c.Upstreams["region"].BearerTokenFile), "/secrets/token"},
 		"url":       {u.URL.Host, "harbor.example.com:8443"},
 		"username":  {u.Username, "robot$breakwater"},
 		"token_url": {u.TokenURL.Path, "/service/token"},
@@ -135,17 +145,17 @@ func TestEveryValueIsRead(t *testing.T) {
 		}
 	}
 	for i, want := range []string{
-		"{address: localhost:5000, anonymous: {networks: [127.0.0.0/8, '::1/128']}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
-		"{address: '[::1]:0', anonymous: {networks: [127.0.0.0/8, '::1/128']}, allow: [{pull: [team-a/**]}], hide: true, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: localhost:5000, default: docker.io, anonymous: {networks: [127.0.0.0/8, '::1/128']}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: '[::1]:0', anonymous: {networks: [127.0.0.0/8, '::1/128']}, allow: [{pull: ['*/team-a/**', 'harbor.example.com:8443/team-a/**']}], hide: true, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
 		"{address: ':5001', anonymous: {networks: [10.0.0.0/8, 'fd00::/8']}, limits: {connections: 1, address_pulls: 2, subject_pulls: 1000000}}",
 		"{address: ':5002', tls: TLS, password: {htpasswd_file: /secrets/htpasswd}, allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
 		"{address: ':5003', tls: TLS, token: [{issuer: 'https://issuer.example.com/A/', audience: breakwater, ca_file: /secrets/ca.pem, bearer_token_file: /secrets/token, subject_claim: sub, groups_claim: groups}], allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
 		"{address: ':5004', tls: TLS, token: [{issuer: 'http://127.0.0.1:8080', audience: breakwater, prefix: 'ci:', subject_claim: email, groups_claim: roles}, {issuer: 'http://issuer.example.com', audience: breakwater, jwks_file: /secrets/jwks.json, prefix: 'dev:', subject_claim: sub, groups_claim: groups}], allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
 		"{address: ':5005', tls: TLS, mtls: {ca_file: /secrets/clients.pem}, allow: RULES, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
-		"{address: ':5006', tls: TLS, harbor: {}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
+		"{address: ':5006', tls: TLS, harbor: {upstream: harbor}, limits: {connections: 1024, address_pulls: 256, subject_pulls: 4096}}",
 	} {
 		want = strings.NewReplacer("TLS", "{cert_file: /secrets/cert.pem, key_file: /secrets/key.pem}",
-			"RULES", "[{subjects: [alice, ci-*], groups: [platform], pull: [team-a/**, team-b/app]}, {subjects: [carol*], pull: ['**']}]").Replace(want)
+			"RULES", "[{subjects: [alice, ci-*], groups: [platform], pull: [docker.io/**, 'harbor.example.com:8443/team-b/app']}, {subjects: [carol*], pull: ['**']}]").Replace(want)
 		if got := plain(asYAML(t, c.Listeners[i])); got != block(t, want) {
 			t.Errorf("listeners[%d] is\n%swant\n%s", i, got, block(t, want))
 		}

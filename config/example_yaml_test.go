@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"breakwater/config"
 )
@@ -26,15 +25,15 @@ func TestTheExampleLoads(t *testing.T) {
 		t.Errorf("the example is unwise: %v", c.Warnings)
 	}
 	want := config.Default()
-	want.Cache.Dir, want.Upstreams = "/var/lib/breakwater", c.Upstreams
+	want.Cache.Dir, want.Upstreams, want.Routes = "/var/lib/breakwater", c.Upstreams, c.Routes
+	want.Listeners[0].Default = "docker.io"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("what the example calls the default is not:\ngot  %+v\nwant %+v", c, want)
 	}
 
 	whole := regexp.MustCompile(`(?m)^    # (\w+: )`).ReplaceAllString(string(data), "    $1")
 	whole = regexp.MustCompile(`(?m)^    # ( +\S+: )`).ReplaceAllString(whole, "    $1")
-	whole = regexp.MustCompile(`(?m)^    # (projects:)`).ReplaceAllString(whole, "    $1")
-	whole = regexp.MustCompile(`(?m)^  # (- |  )`).ReplaceAllString(whole, "  $1")
+	whole = regexp.MustCompile(`(?m)^  # (- |  |[a-z.]+: )`).ReplaceAllString(whole, "  $1")
 	whole = regexp.MustCompile(`(?m)^    password_env:`).ReplaceAllString(whole, "    # password_env:")
 	whole = strings.NewReplacer(
 		"/run/secrets/harbor", "/secrets", "/run/tls/ca.crt", "/secrets/ca.pem",
@@ -45,6 +44,9 @@ func TestTheExampleLoads(t *testing.T) {
 	c, err = config.Load(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.Upstreams["region"].BearerTokenFile == "" || c.Routes["quay.io"].To != "region" {
+		t.Errorf("the other Breakwater of the example was not taken in: %+v", c.Upstreams)
 	}
 	u := c.Upstreams["harbor"]
 	if u.TokenURL.URL == nil || u.Realms == nil || u.CAFile == "" || u.CertFile == "" || u.KeyFile == "" || u.Redirects == nil {
@@ -69,9 +71,6 @@ func TestTheExampleLoads(t *testing.T) {
 	issuer := c.Listeners[3].Token[0]
 	if got := []string{issuer.Prefix, issuer.SubjectClaim, issuer.GroupsClaim}; !reflect.DeepEqual(got, []string{"", "sub", "groups"}) {
 		t.Errorf("what the example calls an issuer's defaults are %q", got)
-	}
-	if got, want := u.Project("hub-proxy"), (config.Project{ProxyCache: true, Complete: true, TagTTL: config.Duration{Duration: 15 * time.Minute}}); got != want {
-		t.Errorf("the example's project is %+v, want %+v", got, want)
 	}
 }
 

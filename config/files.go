@@ -51,6 +51,7 @@ func (u Upstream) validateFiles(r *report, at string) {
 	case u.PasswordEnv != "":
 		u.validateSecret(r, at+".password_env")
 	}
+	validateFile(r, at+".bearer_token_file", u.BearerTokenFile, bearer)
 	validateFile(r, at+".ca_file", u.CAFile, authorities)
 	validateKeyPair(r, at, u.CertFile, u.KeyFile)
 }
@@ -69,10 +70,7 @@ func (l Listener) validateFiles(r *report, at string) {
 		at := issuerAt(r, at+".token", i)
 		validateFile(r, at+".ca_file", issuer.CAFile, authorities)
 		validateFile(r, at+".jwks_file", issuer.JWKSFile, readable)
-		validateFile(r, at+".bearer_token_file", issuer.BearerTokenFile, func(file string) *mistake {
-			_, m := bearerToken(file)
-			return m
-		})
+		validateFile(r, at+".bearer_token_file", issuer.BearerTokenFile, bearer)
 	}
 }
 
@@ -87,6 +85,12 @@ func validateFile(r *report, path, file string, wrong func(file string) *mistake
 // readable is for files whose content is looked at by who uses them.
 func readable(path string) *mistake {
 	_, m := regularFile(path, maxDocument)
+	return m
+}
+
+// bearer is what is wrong with a file that should hold a token.
+func bearer(path string) *mistake {
+	_, m := readBearerToken(path)
 	return m
 }
 

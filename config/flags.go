@@ -5,6 +5,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"breakwater/proxy/registry"
 )
 
 // The environment that takes the place of --username and --password-file.
@@ -31,7 +34,8 @@ type Flags struct {
 	AdminListen  string // "" = not served
 	CacheDir     string // "" = breakwater in the user's cache folder
 	MaxSize      string
-	ProxyCache   []string // Harbor's proxy-cache projects
+	ProxyCache   []string // NAME=PROJECT: routes to Harbor's proxy-cache projects, beside the one that Upstream implies
+	Default      string   // the route that of names that name none; "" = the only one
 	Anonymous    []string // networks whose clients may pull without credentials; nil = this machine, on a loopback address
 }
 
@@ -43,6 +47,7 @@ var flagPaths = map[string]string{
 	upstreamPath + ".password_file": "--password-file",
 	upstreamPath + ".password_env":  passwordVariable,
 	"listeners[0].address":          "--listen",
+	"listeners[0].default":          "--default",
 	networksPath:                    "--anonymous",
 	"admin.address":                 "--admin-listen",
 	"cache.dir":                     "--cache-dir",
@@ -65,10 +70,11 @@ func (f *Flags) Declare(on interface {
 		return nil
 	})
 	on.StringVar(&f.AdminListen, "admin-listen", string(usual.Admin.Address), "address of metrics and health; empty for none")
-	on.Func("proxy-cache", "`PROJECT` in Harbor that is a proxy cache: what its source no longer has is still served; may be repeated", func(name string) error {
-		f.ProxyCache = append(f.ProxyCache, name)
+	on.Func("proxy-cache", "`NAME=PROJECT`: what clients call a registry, and the proxy-cache project in Harbor that stands for it, such as docker.io=hub-proxy; may be repeated", func(pair string) error {
+		f.ProxyCache = append(f.ProxyCache, pair)
 		return nil
 	})
+	on.StringVar(&f.Default, "default", "", "`NAME` of the registry that is meant where a client names none, such as docker.io; needed for that where --proxy-cache is given")
 	on.StringVar(&f.CacheDir, "cache-dir", "", "folder of the cache (default: breakwater in the user's cache folder)")
 	on.StringVar(&f.MaxSize, "max-size", Default().Cache.MaxSize.String(), "size that the cache may grow to")
 }
@@ -91,12 +97,10 @@ func FromFlags(f Flags) (Config, error) {
 	if f.Upstream != "" {
 		r.wrong(at+".url", u.URL.parse(f.Upstream))
 	}
-	u.Projects = map[string]Project{}
-	for _, name := range f.ProxyCache {
-		r.flags[join(at+".projects", name)] = "--proxy-cache " + shown(name)
-		u.Projects[name] = Project{ProxyCache: true, TagTTL: Duration{notWritten}}
-	}
+	u.Name = flagUpstream
 	c.Upstreams = map[string]Upstream{flagUpstream: u}
+	c.imply(r, u)
+	f.routes(r, &c)
 	c.Listeners = []Listener{f.listener(r)}
 	r.wrong("admin.address", c.Admin.Address.parse(f.AdminListen))
 	c.Cache.Dir = rooted(f.CacheDir)
@@ -108,9 +112,42 @@ func FromFlags(f Flags) (Config, error) {
 	return r.result(c)
 }
 
+// routes adds those to proxy-cache projects.
+func (f Flags) routes(r *report, c *Config) {
+	for name := range c.Routes {
+		r.flags[join("routes", name)] = "--upstream"
+	}
+	for i, pair := range f.ProxyCache {
+		name, project, both := strings.Cut(pair, "=")
+		path, flag := join("routes", name), "--proxy-cache "+shown(pair)
+		first, twice := r.flags[path]
+		if twice || !both {
+			path = fmt.Sprintf("routes[%d]", i) // of which there is no route
+		}
+		for _, key := range []string{"", ".to", ".repositories[0]"} {
+			r.flags[path+key] = flag
+		}
+		switch {
+		case !both:
+			r.problem(path, "names a project only", "write what clients call the registry that it stands for too, such as docker.io="+name)
+		case twice:
+			r.problem(path, shown(name)+" leads elsewhere by "+first, "remove one of the two")
+		case !registry.ValidName(project):
+			r.problem(path+".to", shown(project)+" is not the name of a project", "write it as Harbor does, such as docker.io=hub-proxy")
+		}
+		if c.Routes == nil {
+			c.Routes = map[string]Route{} // upstream's own name cannot be one, which is reported
+		}
+		if both && !twice {
+			c.Routes[name] = Route{To: flagUpstream + "/" + project, ProxyCache: true, TagTTL: Duration{notWritten}, Repositories: []string{"**"}}
+		}
+	}
+}
+
 // listener is the one of the command line.
 func (f Flags) listener(r *report) Listener {
 	l := DefaultListener()
+	l.Default = f.Default
 	r.wrong("listeners[0].address", l.Address.parse(f.Listen))
 	for i, text := range f.Anonymous {
 		if l.Anonymous == nil {

@@ -37,15 +37,19 @@ func TestFlagsSayWhatAFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := fromFlags(t, "--upstream", "https://harbor.example.com", "--username", "robot$breakwater", "--password-file", "password",
-		"--listen", ":5555", "--anonymous", "10.42.0.0/16", "--anonymous", "127.0.0.0/8", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB", "--proxy-cache", "hub", "--proxy-cache", "quay-proxy")
+		"--listen", ":5555", "--anonymous", "10.42.0.0/16", "--anonymous", "127.0.0.0/8", "--admin-listen", "", "--cache-dir", "cache", "--max-size", "1GiB", "--proxy-cache", "docker.io=hub", "--proxy-cache", "quay.io=quay-proxy", "--default", "docker.io")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want, err := config.Parse("config.yaml", []byte(`
 cache: {dir: `+folder+`/cache, max_size: 1GiB}
 upstreams:
-  harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password, projects: {hub: {proxy_cache: true}, quay-proxy: {proxy_cache: true}}}
-listeners: [{address: ':5555', anonymous: {networks: [10.42.0.0/16, 127.0.0.0/8]}}]
+  harbor: {url: https://harbor.example.com, username: robot$breakwater, password_file: `+folder+`/password}
+routes:
+  harbor.example.com: {to: harbor, repositories: ["**"]}
+  docker.io: {to: harbor/hub, proxy_cache: true, repositories: ["**"]}
+  quay.io: {to: harbor/quay-proxy, proxy_cache: true, repositories: ["**"]}
+listeners: [{address: ':5555', default: docker.io, anonymous: {networks: [10.42.0.0/16, 127.0.0.0/8]}}]
 admin: {address: ""}
 `))
 	if err != nil {
@@ -127,9 +131,21 @@ func TestErrorsNameTheFlag(t *testing.T) {
 		{[]string{url, "--listen", ":5000", "--anonymous", "10.0.0.1/8", "--anonymous", "hosts"}, "", []string{
 			`--anonymous "10.0.0.1/8": "10.0.0.1/8" has bits beyond its length; write 10.0.0.0/8`,
 			`--anonymous "hosts": "hosts" is not a network; write an address and a length, such as 10.0.0.0/8 or fd00::/8`}},
-		{[]string{url, "--proxy-cache", "hub", "--proxy-cache", "Hub Proxy", "--proxy-cache", "hub/library"}, "", []string{
-			`--proxy-cache "Hub Proxy": is not the name of a project; write it as Harbor does, such as hub-proxy`,
-			`--proxy-cache "hub/library": is a repository, and only whole projects are known apart; write hub`}},
+		{[]string{url, "--proxy-cache", "hub", "--proxy-cache", "docker.io=Hub Proxy", "--proxy-cache", "index.docker.io/x=hub", "--proxy-cache", "quay.io="}, "", []string{
+			`--proxy-cache "docker.io=Hub Proxy": "Hub Proxy" is not the name of a project; write it as Harbor does, such as docker.io=hub-proxy`,
+			`--proxy-cache "hub": names a project only; write what clients call the registry that it stands for too, such as docker.io=hub`,
+			`--proxy-cache "index.docker.io/x=hub": is more than the name of a registry; write index.docker.io`,
+			`--proxy-cache "quay.io=": "" is not the name of a project; write it as Harbor does, such as docker.io=hub-proxy`}},
+		{[]string{url, "--proxy-cache", "docker.io=a", "--proxy-cache", "docker.io=b", "--proxy-cache", "harbor.example.com=c"}, "", []string{
+			`--proxy-cache "docker.io=b": "docker.io" leads elsewhere by --proxy-cache "docker.io=a"; remove one of the two`,
+			`--proxy-cache "harbor.example.com=c": "harbor.example.com" leads elsewhere by --upstream; remove one of the two`}},
+		{[]string{url, "--proxy-cache", "docker.io=hub", "--proxy-cache", "mirror.example.com=hub"}, "", []string{
+			`--proxy-cache "mirror.example.com=hub": opens what ** of docker.io opens, and both lead to the same place; leave each repository to one of them`}},
+		{[]string{url, "--proxy-cache", "docker.io=hub", "--default", "dockr.io"}, "", []string{`--default: "dockr.io" is not the name of a route; did you mean "docker.io"?`}},
+		{[]string{"--upstream", "http://harbor_core:8080"}, "", []string{
+			`--upstream: has a host that cannot be the name of a registry in an image reference, and no other name leads here; in a file given with --config write one that can, such as routes: {registry.example.com: {to: harbor, repositories: ["**"]}}`}},
+		{[]string{"--upstream", "http://localhost:5000"}, "", []string{
+			"--upstream: is --listen of this very Breakwater, which would ask itself; write the address of the registry behind it, or choose another port for --listen"}},
 	} {
 		noEnvironment(t)
 		t.Setenv("BREAKWATER_PASSWORD", test.password)

@@ -2,20 +2,8 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 )
-
-// proxyCacheTagTTL is the usual TagTTL of a proxy-cache project: there each
-// question about a tag makes Harbor ask its own source.
-const proxyCacheTagTTL = 15 * time.Minute
-
-// notWritten is a TagTTL that follows from other values. It is out of every
-// range.
-const notWritten = -Forever
 
 // DefaultUpstream is what holds in an upstream where an operator wrote nothing.
 // It has no URL.
@@ -30,44 +18,10 @@ func DefaultUpstream() Upstream {
 	}
 }
 
-// Project is what Breakwater should know of one Harbor project.
-type Project struct {
-	ProxyCache bool     `yaml:"proxy_cache"` // it fetches from another registry: a 404 there may be an outage
-	Complete   bool     `yaml:"complete"`    // what a held image lacks is fetched unasked
-	TagTTL     Duration `yaml:"tag_ttl"`     // in place of the upstream's; 15m with ProxyCache
-}
-
-// Project returns what holds for a project of u, written or not.
-func (u Upstream) Project(name string) Project {
-	if p, ok := u.Projects[name]; ok {
-		return p
-	}
-	return Project{TagTTL: u.TagTTL}
-}
-
 // usual is what decoding begins with.
 func (*Upstream) usual() any { return DefaultUpstream() }
-func (*Project) usual() any  { return Project{TagTTL: Duration{notWritten}} }
 
-// completeProjects fills in the TTLs that follow from other values.
-func (u Upstream) completeProjects() {
-	for name, p := range u.Projects {
-		switch {
-		case p.TagTTL.Duration != notWritten:
-		case p.ProxyCache:
-			p.TagTTL.Duration = proxyCacheTagTTL
-		default:
-			p.TagTTL = u.TagTTL
-		}
-		u.Projects[name] = p
-	}
-}
-
-// projectName is the first component of a repository's name (OCI distribution
-// spec, "Pulling manifests"): that is what Harbor takes for the project.
-var projectName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
-
-// validateFreshness reports what is out of range, and what is no project.
+// validateFreshness reports what is out of range.
 func (u Upstream) validateFreshness(r *report, at string) {
 	within(r, at+".tag_ttl", u.TagTTL, 0, 24*time.Hour)
 	if u.StaleIfError.Duration < 0 {
@@ -79,15 +33,6 @@ func (u Upstream) validateFreshness(r *report, at string) {
 		r.problem(at+".record_pull", u.RecordPull.String()+" is out of range", "write 0s for never, or 1h or more")
 	}
 	within(r, at+".proxy_settle", u.ProxySettle, 0, 24*time.Hour)
-	for _, name := range slices.Sorted(maps.Keys(u.Projects)) {
-		project := join(at+".projects", name)
-		if first, _, path := strings.Cut(name, "/"); path && projectName.MatchString(first) {
-			r.problem(project, "is a repository, and only whole projects are known apart", "write "+first)
-		} else if len(name) > 255 || !projectName.MatchString(name) {
-			r.problem(project, "is not the name of a project", "write it as Harbor does, such as hub-proxy")
-		}
-		within(r, project+".tag_ttl", u.Projects[name].TagTTL, 0, 24*time.Hour)
-	}
 }
 
 // within reports a duration that is not from least to most.

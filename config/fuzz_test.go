@@ -62,6 +62,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%s is open to everybody: %s", l.Address, asYAML(t, l))
 			}
 		}
+		fits(t, c)
 		again, err := config.Parse("config.yaml", []byte(asYAML(t, c)))
 		if err != nil {
 			t.Fatalf("what was accepted is refused once written out: %v\n%s", err, asYAML(t, c))

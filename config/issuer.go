@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	maxIssuers = 64       // each is compared with each
-	maxToken   = 16 << 10 // of a bearer token file, in bytes
-	maxClaim   = 255      // of a claim's name, an audience and a prefix
+	maxIssuers = 64  // each is compared with each
+	maxClaim   = 255 // of a claim's name, an audience and a prefix
 )
 
 // Issuers is whose tokens are taken: one, written as a mapping, or a list of them.
@@ -55,22 +54,7 @@ func (i *IssuerURL) parse(text string) *mistake {
 // time, since Kubernetes renews it every hour. It is empty where there is no such
 // file; an error is a [Problem].
 func (i Issuer) BearerToken() (redact.Secret, error) {
-	if i.BearerTokenFile == "" {
-		return "", nil
-	}
-	token, m := bearerToken(i.BearerTokenFile)
-	if m != nil {
-		return "", Problem{Path: i.bearerAt, Message: m.message, Fix: m.fix}
-	}
-	return token, nil
-}
-
-func bearerToken(path string) (redact.Secret, *mistake) {
-	data, m := regularFile(path, maxToken)
-	if m != nil {
-		return "", m
-	}
-	return oneLine(string(data), "token")
+	return bearerToken(i.BearerTokenFile, i.bearerAt)
 }
 
 // issuerAt is the path of the i-th of the issuers at path, as they were written.

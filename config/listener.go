@@ -1,13 +1,18 @@
 package config
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
 
 // Listener is one address on which the registry is served, and who may pull there.
 // After Load, Parse and FromFlags it has exactly one access mode: one of Anonymous,
 // Password, Token, MTLS and Harbor.
 type Listener struct {
-	Address Address  `yaml:"address"`       // loopback only where no mode was written
-	TLS     *KeyPair `yaml:"tls,omitempty"` // nil = plain HTTP
+	Address Address  `yaml:"address"`           // loopback only where no mode was written
+	TLS     *KeyPair `yaml:"tls,omitempty"`     // nil = plain HTTP
+	Default string   `yaml:"default,omitempty"` // the route of names that name none; "" = there is none, of several
 
 	Anonymous *Anonymous `yaml:"anonymous,omitempty"`
 	Password  *Password  `yaml:"password,omitempty"`
@@ -41,8 +46,10 @@ type MTLS struct {
 	CAFile string `yaml:"ca_file"` // absolute; PEM
 }
 
-// Harbor lets in whom Harbor itself knows. There is nothing to set.
-type Harbor struct{}
+// Harbor lets in whom Harbor itself knows.
+type Harbor struct {
+	Upstream string `yaml:"upstream"` // which one is asked; the only one with an account where none was written
+}
 
 // Limits are how much of a listener one client may keep busy; each 1 to 1,000,000.
 type Limits struct {
@@ -76,6 +83,29 @@ func (l *Listener) complete() {
 	if l.Anonymous != nil && l.Anonymous.Networks == nil {
 		l.Anonymous.Networks = thisMachine()
 	}
+}
+
+// completeListener fills in what can mean one thing only: the one route, and the one
+// upstream whose accounts clients may log in with.
+func (c Config) completeListener(l *Listener) {
+	if names := slices.Collect(maps.Keys(c.Routes)); l.Default == "" && len(names) == 1 {
+		l.Default = names[0]
+	}
+	if own := c.accounts(); l.Harbor != nil && l.Harbor.Upstream == "" && len(own) == 1 {
+		l.Harbor.Upstream = own[0]
+	}
+}
+
+// accounts are the upstreams where Breakwater has an account of its own, with a name and
+// a password.
+func (c Config) accounts() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		if c.Upstreams[name].Username != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // modes are the words of the access modes that were written.

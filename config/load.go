@@ -150,13 +150,17 @@ func (c *Config) complete(r *report) {
 	c.Cache.complete(r)
 	for name, u := range c.Upstreams {
 		u.Name = name
-		u.completeProjects()
 		source := "password_file"
 		if u.PasswordEnv != "" {
 			source = "password_env"
 		}
 		u.passwordAt = r.name(join("upstreams", name, source))
+		u.bearerAt = r.name(join("upstreams", name, "bearer_token_file"))
 		c.Upstreams[name] = u
+	}
+	c.completeRoutes(r)
+	for i := range c.Listeners {
+		c.completeListener(&c.Listeners[i])
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 func (c Config) validateListener(r *report, at string, l Listener) {
 	l.Limits.validate(r, at+".limits")
 	l.validateTLS(r, at)
+	c.validateDefault(r, at+".default", l.Default)
 	modes := l.modes()
 	if len(modes) == 0 {
 		if !l.Address.isLoopback() && l.Address != "" {
@@ -43,9 +44,9 @@ func (c Config) validateListener(r *report, at string, l Listener) {
 			r.missing(at, at+".mtls", "asks for a certificate within TLS, and the listener has none", "add tls: {cert_file: …, key_file: …}")
 		}
 	case "harbor":
-		c.validateOwnAccount(r, at+".harbor")
+		c.validateOwnAccount(r, at+".harbor", l.Harbor.Upstream)
 	}
-	l.validateAllow(r, at, modes[0])
+	c.validateAllow(r, at, l, modes[0])
 	if slices.Contains([]string{"password", "token", "harbor"}, modes[0]) && l.TLS == nil && !l.Address.isLoopback() {
 		r.warn(at+"."+modes[0], "is without tls: who listens on the way reads what clients log in with", "add tls, unless something in front of this listener ends TLS")
 	}
@@ -64,14 +65,20 @@ func (c Config) refuseOpen(r *report, at string, address Address) {
 
 // account says whose rights clients of Breakwater use.
 func (c Config) account(r *report) string {
-	names := slices.Sorted(maps.Keys(c.Upstreams))
+	names, at, own := slices.Sorted(maps.Keys(c.Upstreams)), "upstreams", false
+	for _, name := range names {
+		own = own || c.Upstreams[name].Username != "" || c.Upstreams[name].BearerTokenFile != ""
+	}
+	if len(names) == 1 {
+		at = join(at, names[0])
+	}
 	switch {
 	case len(names) == 0:
 		return ""
-	case c.Upstreams[names[0]].Username != "":
-		return " with the account of " + r.name(join("upstreams", names[0]))
+	case own:
+		return " with the account of " + r.name(at)
 	}
-	return " from " + r.name(join("upstreams", names[0]))
+	return " from " + r.name(at)
 }
 
 // requireFile reports that the file at key is not named, or not by a path that can be one.
@@ -93,12 +100,26 @@ func (l Listener) validateTLS(r *report, at string) {
 
 // validateOwnAccount: Breakwater's own credential is the control sample by which a
 // client's wrong password is told from a Harbor that refuses everybody.
-func (c Config) validateOwnAccount(r *report, path string) {
-	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
-		at := join("upstreams", name)
-		if c.Upstreams[name].Username == "" && !r.reported[at+".username"] {
-			r.problem(path, "needs an account of Breakwater's own: with it content is fetched, and a wrong password is told from an ill Harbor", "add username and password_file to "+at)
+func (c Config) validateOwnAccount(r *report, path, upstream string) {
+	const needed = "needs an account of Breakwater's own: with it content is fetched, and a wrong password is told from an ill Harbor"
+	known := c.known()
+	u, isKnown := c.Upstreams[upstream]
+	switch own := c.accounts(); {
+	case r.flawed("upstreams"): // then it may be the account that could not be understood
+	case upstream == "" && len(own) > 1:
+		r.missing(path, path+".upstream", "is missing, and Breakwater has an account at several", "write whose accounts clients have: one of "+some(own))
+	case upstream == "" && len(known) == 1:
+		r.problem(path, needed, "add username and password_file to "+join("upstreams", known[0]))
+	case upstream == "":
+		r.problem(path, needed, "add username and password_file to the one of upstreams whose accounts clients have")
+	case !isKnown:
+		fix := "write one of " + some(known)
+		if meant := closest(upstream, known); meant != "" {
+			fix = fmt.Sprintf("did you mean %q?", meant)
 		}
+		r.problem(path+".upstream", shown(upstream)+" is not an upstream", fix)
+	case u.Username == "":
+		r.problem(path+".upstream", needed, "add username and password_file to "+join("upstreams", upstream))
 	}
 }
 

@@ -90,16 +90,24 @@ func (r *report) wrong(path string, m *mistake) {
 // missing adds the problem that section lacks key, unless something in the
 // section could not be understood: then that may be the very key, misspelt.
 func (r *report) missing(section, path, message, fix string) {
-	for flawed := range r.reported {
-		inside := strings.HasPrefix(flawed, section+".")
+	if !r.flawed(section) {
+		r.problem(path, message, fix)
+	}
+}
+
+// flawed reports whether a problem of the section, or of something in it, was found. Of
+// the whole document only its own keys count.
+func (r *report) flawed(section string) bool {
+	for path := range r.reported {
+		inside := strings.HasPrefix(path, section+".")
 		if section == "" {
-			inside = !strings.Contains(flawed, ".")
+			inside = !strings.Contains(path, ".")
 		}
-		if inside || flawed == section {
-			return
+		if inside || path == section {
+			return true
 		}
 	}
-	r.problem(path, message, fix)
+	return false
 }
 
 func (r *report) warn(path, message, fix string) {

@@ -42,6 +42,8 @@ upstreams:
 		"url: https://harbor.example.com/?p=hunter2",
 		"password: hunter2",
 		"password_file: hunter2",
+		"bearer_token_file: hunter2",
+		"bearer_token: hunter2",
 		"password_env: hunter2",
 		"password_env: hunter2!",
 		"password_env: *hunter2",

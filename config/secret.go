@@ -15,6 +15,9 @@ import (
 // no header line of more than 8 kB.
 const maxPassword = 4 << 10
 
+// maxToken bounds a bearer token file in bytes.
+const maxToken = 16 << 10
+
 // Credentials reads the account's password anew from its file or variable, so
 // that a secret which was rotated is found by the next call. One newline at its
 // end is not part of it. Without an account all three results are empty; an
@@ -46,6 +49,34 @@ func (u Upstream) password() (redact.Secret, *mistake) {
 		text = value
 	}
 	return oneLine(text, "password")
+}
+
+// BearerToken reads what another Breakwater upstream is shown in place of an account,
+// anew each time, since tokens are short-lived. It is empty where there is no such file;
+// an error is a [Problem].
+func (u Upstream) BearerToken() (redact.Secret, error) {
+	return bearerToken(u.BearerTokenFile, u.bearerAt)
+}
+
+// bearerToken reads the token in file, if one is named; at is what an operator calls the
+// place where it is named.
+func bearerToken(file, at string) (redact.Secret, error) {
+	if file == "" {
+		return "", nil
+	}
+	token, m := readBearerToken(file)
+	if m != nil {
+		return "", Problem{Path: at, Message: m.message, Fix: m.fix}
+	}
+	return token, nil
+}
+
+func readBearerToken(file string) (redact.Secret, *mistake) {
+	data, m := regularFile(file, maxToken)
+	if m != nil {
+		return "", m
+	}
+	return oneLine(string(data), "token")
 }
 
 // oneLine is text without the newline at its end: a password or a token, which is what

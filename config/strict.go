@@ -78,12 +78,6 @@ func (d *decoder) value(n *yaml.Node, into reflect.Value, path string) {
 // section decodes a mapping whose keys are the yaml tags of a struct.
 func (d *decoder) section(n *yaml.Node, into reflect.Value, path string) {
 	fields, keys := keysOf(into.Type())
-	if len(keys) == 0 { // its being there is all that it says
-		if n.Kind != yaml.MappingNode || len(n.Content) > 0 {
-			d.problem(path, "has nothing to set", "write {} after the colon")
-		}
-		return
-	}
 	for key, value := range d.pairs(n, path) {
 		if field, ok := fields[key]; ok {
 			d.value(value, into.FieldByIndex(field), join(path, key))
@@ -157,7 +151,10 @@ func (d *decoder) pairs(n *yaml.Node, path string) iter.Seq2[string, *yaml.Node]
 		seen := map[string]int{}
 		for i := 0; i < len(n.Content); i += 2 {
 			key := n.Content[i]
-			at := join(path, cmp.Or(key.Value, "<key>"))
+			at := join(path, key.Value)
+			if key.Kind != yaml.ScalarNode {
+				at = join(path, cmp.Or(key.Value, "<key>"))
+			}
 			d.lines[at] = key.Line
 			if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
 				d.problem(at, "a key must be a plain word, not a list, an alias or a merge (<<)", "write the keys out")

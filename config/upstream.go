@@ -15,6 +15,16 @@ func (Upstream) refused(key string) *mistake {
 			"a password does not belong in this file, which is copied, committed and shown",
 			"put it in a file of its own and write password_file: /path/of/it, or in the environment and write password_env: NAME",
 		}
+	case "bearer_token":
+		return &mistake{
+			"a token does not belong in this file, which is copied, committed and shown",
+			"put it in a file of its own and write bearer_token_file: /path/of/it",
+		}
+	case "projects":
+		return &mistake{
+			"is not set here: what holds for a project is said of the route that leads there",
+			"move its keys, such as routes: {docker.io: {to: harbor/hub-proxy, proxy_cache: true, repositories: [\"**\"]}}",
+		}
 	case "proxy":
 		return &mistake{"is not set here", "set HTTPS_PROXY and NO_PROXY in the environment"}
 	}
@@ -24,10 +34,11 @@ func (Upstream) refused(key string) *mistake {
 // validate reports what is wrong with the upstream that stands at the path at.
 func (u Upstream) validate(r *report, at string) {
 	u.validateURLs(r, at)
+	u.validateBearer(r, at)
 	u.validateUsername(r, at+".username")
 	u.validatePassword(r, at)
 	for key, path := range map[string]string{
-		"password_file": u.PasswordFile, "ca_file": u.CAFile, "cert_file": u.CertFile, "key_file": u.KeyFile,
+		"password_file": u.PasswordFile, "bearer_token_file": u.BearerTokenFile, "ca_file": u.CAFile, "cert_file": u.CertFile, "key_file": u.KeyFile,
 	} {
 		r.wrong(at+"."+key, absolute(path))
 	}
@@ -74,8 +85,28 @@ func (u Upstream) validateClear(r *report, path string, target URL) {
 		r.problem(path, "would send the credentials in the clear, although the registry is reached by https", "write https://")
 		return
 	}
-	if u.Username != "" && target.inTheClear() {
-		r.warn(path, "is plain http: who listens on the way reads the password and every image", "use https://, with ca_file for a private authority")
+	secret := "password"
+	if u.BearerTokenFile != "" {
+		secret = "token"
+	}
+	if (u.Username != "" || u.BearerTokenFile != "") && target.inTheClear() {
+		r.warn(path, "is plain http: who listens on the way reads the "+secret+" and every image", "use https://, with ca_file for a private authority")
+	}
+}
+
+// validateBearer: a token is shown as it is, so there is nothing to exchange for it, and
+// nowhere else to send it.
+func (u Upstream) validateBearer(r *report, at string) {
+	if u.BearerTokenFile == "" {
+		return
+	}
+	for key, written := range map[string]bool{
+		"username": u.Username != "", "password_file": u.PasswordFile != "", "password_env": u.PasswordEnv != "",
+		"token_url": u.TokenURL.URL != nil, "realms": len(u.Realms) > 0,
+	} {
+		if written {
+			r.problem(at+"."+key, "is for an account, and with bearer_token_file there is none: another Breakwater takes the token itself", "remove one of the two")
+		}
 	}
 }
 

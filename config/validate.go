@@ -14,6 +14,7 @@ const (
 	minMemory        = MiB
 	maxLockWait      = 10 * time.Minute
 	maxShutdownGrace = time.Hour // an orchestrator kills long before
+	maxUpstreams     = 64        // each has connections of its own
 	maxListeners     = 64        // each is compared with each
 )
 
@@ -21,31 +22,55 @@ const (
 func (c Config) validate(r *report) {
 	c.Cache.validate(r)
 	c.validateUpstreams(r)
+	c.validateRoutes(r)
 	c.validateListeners(r)
 	c.Log.validate(r)
 	within(r, "shutdown_grace", c.ShutdownGrace, 0, maxShutdownGrace)
 }
 
 func (c Config) validateUpstreams(r *report) {
-	switch len(c.Upstreams) {
-	case 0:
+	switch count := len(c.Upstreams); {
+	case count == 0:
 		r.missing("", "upstreams", "is missing: there is nothing to serve", "write upstreams: {harbor: {url: https://harbor.example.com}}")
-	case 1:
-	default:
-		r.problem("upstreams", fmt.Sprintf("has %d entries, and for now exactly one is served", len(c.Upstreams)), "keep one")
+	case count > maxUpstreams:
+		r.problem("upstreams", fmt.Sprintf("has %d entries", count), fmt.Sprintf("keep at most %d", maxUpstreams))
+		return
 	}
+	origins := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
-		at := join("upstreams", name)
-		if name == "" || len(name) > 63 || strings.ContainsFunc(name, notInName) {
+		u, at := c.Upstreams[name], join("upstreams", name)
+		if !isUpstreamName(name) {
 			r.problem(at, "is not a name for an upstream", "write 1 to 63 lower-case letters, digits and hyphens, such as harbor")
 		}
-		c.Upstreams[name].validate(r, at)
+		u.validate(r, at)
+		if u.URL.URL == nil {
+			continue
+		}
+		if first, twice := origins[u.URL.origin()]; twice {
+			r.problem(at+".url", "is that of "+join("upstreams", first)+" too, and what is held is known by where it came from", "keep one of the two, and lead the routes of both there")
+		}
+		origins[u.URL.origin()] = name
+		c.validateLoop(r, at+".url", u.URL)
 	}
 }
 
-// notInName keeps a name fit for paths, routes and labels of metrics.
-func notInName(c rune) bool {
-	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-'
+// validateLoop refuses an upstream that is Breakwater itself.
+func (c Config) validateLoop(r *report, path string, u URL) {
+	own := map[string]Address{"admin.address": c.Admin.Address}
+	for i, l := range c.Listeners {
+		own[fmt.Sprintf("listeners[%d].address", i)] = l.Address
+	}
+	for _, at := range slices.Sorted(maps.Keys(own)) {
+		if u.reaches(own[at]) {
+			r.problem(path, "is "+r.name(at)+" of this very Breakwater, which would ask itself", "write the address of the registry behind it, or choose another port for "+r.name(at))
+		}
+	}
+}
+
+// isUpstreamName keeps a name fit for paths, routes and labels of metrics.
+func isUpstreamName(name string) bool {
+	odd := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
+	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, odd)
 }
 
 // validateListeners also sees to it that nothing is opened twice.

@@ -13,15 +13,34 @@ const accessPause = 30 * time.Second
 // checkAccess is called on each hit. A registry's tokens outlive the right that they
 // were given for, and a hit asks nobody: so a proof that is older than AccessTTL is
 // renewed in the background, with a token exchanged anew.
-func (p *Proxy) checkAccess(repo index.Repository) {
-	if time.Since(p.Upstream.Exchanged(pullScope(repo))) < p.Policy.AccessTTL || !p.accessAsked.once(repo.Name, accessPause) {
+//
+// An upstream without a token service is asked for what was hit. If that is another
+// Breakwater, its answer is as old as its own proof, and makes that be renewed: so it is
+// asked twice within AccessTTL.
+func (o *origin) checkAccess(hit pair) {
+	s, pause := suspicion{repo: hit.repo}, accessPause
+	switch {
+	case !o.Upstream.TokenService():
+		s.digest, s.blob, pause = hit.digest, hit.kind == index.Blob, o.Policy.AccessTTL/2
+	case !o.due(o.Upstream.Exchanged(pullScope(hit.repo))):
 		return
 	}
-	if !p.accesses.later(func(ctx context.Context) {
-		if err := p.grant(ctx, repo); err != nil {
-			p.deniedHeld(suspicion{repo: repo}, err)
+	if !o.accessAsked.once(hit.repo.Name, pause) {
+		return
+	}
+	if !o.accesses.later(func(ctx context.Context) {
+		err := o.grant(ctx, s)
+		if err == nil {
+			return
 		}
+		if denialOf(err) == notDenied {
+			o.accessAsked.put(hit.repo.Name, struct{}{}, accessPause)
+		}
+		o.deniedHeld(s, err)
 	}) {
-		p.accessAsked.forget(repo.Name) // the next hit asks
+		o.accessAsked.forget(hit.repo.Name) // the next hit asks
 	}
 }
+
+// due tells whether a proof of access of that time is too old.
+func (o *origin) due(proven time.Time) bool { return time.Since(proven) >= o.Policy.AccessTTL }

@@ -24,22 +24,23 @@ type asked struct {
 	status    int    // 0: no answer
 	requestID string // Harbor's own X-Request-Id, to be found in its logs
 	took      time.Duration
+	levels    string // of Cache-Status, where a Breakwater gave what was asked for
 }
 
 // ask puts one read to upstream. What comes back is a 200 or 206 with the bytes as
 // they are stored; everything else is an error. Whatever the answer, asked tells of
 // it. ctx covers the body too.
-func (p *Proxy) ask(ctx context.Context, method string, request registry.Request, extra ...[2]string) (*http.Response, asked, error) {
+func (o *origin) ask(ctx context.Context, method string, request registry.Request, extra ...[2]string) (*http.Response, asked, error) {
 	req := (&http.Request{Method: method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	p.outgoing(req, request)
+	o.outgoing(req, request)
 	for _, field := range extra {
 		req.Header.Set(field[0], field[1])
 	}
-	resp, did, err := p.send(req, request)
+	resp, did, err := o.send(req, request)
 	if err != nil {
-		return nil, did, p.refusal(request, whyOf(ctx, err))
+		return nil, did, o.refusal(request, whyOf(ctx, err))
 	}
-	if err := p.usable(request, resp); err != nil {
+	if err := o.usable(request, resp); err != nil {
 		_ = resp.Body.Close()
 		return nil, did, err
 	}
@@ -48,19 +49,19 @@ func (p *Proxy) ask(ctx context.Context, method string, request registry.Request
 
 // send sends a read, and a GET in place of a HEAD that was not answered as the GET
 // would be. asked.method is the one that counted.
-func (p *Proxy) send(req *http.Request, request registry.Request) (*http.Response, asked, error) {
+func (o *origin) send(req *http.Request, request registry.Request) (*http.Response, asked, error) {
 	did := asked{method: req.Method}
 	began := time.Now()
-	resp, err := p.Upstream.Reading(request).RoundTrip(req)
+	resp, err := o.Upstream.Reading(request).RoundTrip(req)
 	if err == nil && req.Method == http.MethodHead && headTellsTooLittle(request, resp) {
 		_ = resp.Body.Close()
 		get := req.Clone(req.Context())
 		get.Method, did.method = http.MethodGet, http.MethodGet
-		resp, err = p.Upstream.Reading(request).RoundTrip(get)
+		resp, err = o.Upstream.Reading(request).RoundTrip(get)
 	}
 	did.took = time.Since(began)
 	if err == nil {
-		did.status, did.requestID = resp.StatusCode, shorten(resp.Header.Get("X-Request-Id"))
+		did.status, did.requestID, did.levels = resp.StatusCode, shorten(resp.Header.Get("X-Request-Id")), levelsOf(resp)
 	}
 	return resp, did, err
 }
@@ -84,13 +85,14 @@ func headTellsTooLittle(request registry.Request, resp *http.Response) bool {
 // outgoing makes req the question that the parsed value is. Nothing of a client's
 // own headers is in it: Authorization, Cookie, tracing and forwarding headers are
 // nobody's business upstream, and conditions are judged here.
-func (p *Proxy) outgoing(req *http.Request, request registry.Request) {
-	target := *p.Upstream.URL()
+func (o *origin) outgoing(req *http.Request, request registry.Request) {
+	target := *o.Upstream.URL()
 	wanted := request.URL()
 	target.Path, target.RawPath, target.RawQuery = wanted.Path, "", wanted.RawQuery
 	header := http.Header{
 		"Accept-Encoding": {"identity"}, // digests are of the bytes as stored
-		"User-Agent":      {p.UserAgent},
+		"User-Agent":      {o.UserAgent},
+		"Via":             {o.via(req.Context())},
 	}
 	switch request.Kind {
 	case registry.KindManifest:
@@ -103,12 +105,12 @@ func (p *Proxy) outgoing(req *http.Request, request registry.Request) {
 }
 
 // usable tells whether upstream's answer has what was asked for.
-func (p *Proxy) usable(request registry.Request, resp *http.Response) error {
+func (o *origin) usable(request registry.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
-		return p.refusalOf(request, resp)
+		return o.refusalOf(request, resp)
 	}
 	if encoding := strings.Join(resp.Header.Values("Content-Encoding"), ","); encoding != "" && encoding != "identity" {
-		return p.badAnswer(request, resp, "content in the encoding %.20q, though identity was asked for", encoding)
+		return o.badAnswer(request, resp, "content in the encoding %.20q, though identity was asked for", encoding)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,8 +11,8 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/internal/harbortest"
-	"breakwater/proxy"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/route"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -48,9 +47,8 @@ func TestHeldChildrenAreProven(t *testing.T) {
 }
 
 // complete is the policy that has everything of team-a fetched.
-func complete(p *proxy.Policy) {
-	p.Projects = maps.Clone(p.Projects)
-	p.Projects["team-a"] = proxy.Project{Complete: true, TagTTL: p.TagTTL}
+func complete(p *settings) {
+	p.routes = append(p.routes, route.Route{Name: "a.example.com", Upstream: "harbor", Prefix: "team-a", Complete: true, TagTTL: 10 * time.Second})
 }
 
 // Of a project that is to be complete all that a manifest lists is fetched.

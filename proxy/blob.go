@@ -27,7 +27,7 @@ func (x *exchange) blob() error {
 		if held, open := x.cache.Open(x.ctx, wanted.digest); open {
 			defer func() { _ = held.Close() }() // of what was read
 			x.found.become(cacheHit)
-			x.checkAccess(wanted.repo)
+			x.checkAccess(wanted)
 			x.blobHeader()
 			return x.serve(held)
 		}
@@ -50,7 +50,7 @@ func (x *exchange) join(wanted pair) error {
 	if no, ok := x.refused.get(wanted.String()); ok {
 		return no
 	}
-	from := x.source(wanted)
+	from := x.source(x.ctx, wanted)
 	blob, how, err := x.cache.Join(x.ctx, wanted.digest, from)
 	x.note(from.first())
 	x.found.how = string(how)

@@ -34,7 +34,7 @@ type bubble struct {
 }
 
 // inBubble runs a test before a seeded Harbor that is reached without a network.
-func inBubble(t *testing.T, account string, change func(*proxy.Policy), run func(*bubble)) {
+func inBubble(t *testing.T, account string, change func(*settings), run func(*bubble)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func (b *bubble) open(account string) {
 	if b.gate == nil {
 		b.gate = openGate()
 	}
-	b.proxy = proxy.New(proxy.Options{Upstream: direct, Cache: b.cache, Policy: b.policy, UserAgent: "breakwater/test", Events: b.events, Log: log})
+	b.proxy = b.policy.over(direct, b.cache, b.events, log)
 	b.stop = sync.OnceFunc(func() {
 		if err := errors.Join(b.proxy.Close(), direct.tokens.Close(), b.cache.Close()); err != nil {
 			b.Error(err)
@@ -131,7 +131,7 @@ func (b *bubble) serve(req *http.Request) answer {
 	b.Helper()
 	b.shows(req)
 	recorder := httptest.NewRecorder()
-	b.proxy.Behind(b.gate).ServeHTTP(recorder, req)
+	b.proxy.Behind(b.gate, b.policy.usual).ServeHTTP(recorder, req)
 	a := answer{Response: recorder.Result(), body: recorder.Body.Bytes()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -230,8 +230,10 @@ func (d *direct) Grant(ctx context.Context, s tokencache.Scope) (tokencache.Gran
 func (d *direct) Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
 	return d.tokens.Ask(ctx, theirs, scopes...)
 }
-func (d *direct) Distrust(s tokencache.Scope)            { d.tokens.Distrust(s) }
-func (d *direct) Exchanged(s tokencache.Scope) time.Time { return d.tokens.Exchanged(s) }
+func (d *direct) TokenService() bool                         { return d.tokens.TokenService() }
+func (d *direct) Held(s tokencache.Scope) tokencache.Holding { return d.tokens.Held(s) }
+func (d *direct) Distrust(s tokencache.Scope)                { d.tokens.Distrust(s) }
+func (d *direct) Exchanged(s tokencache.Scope) time.Time     { return d.tokens.Exchanged(s) }
 func (d *direct) Reading(r registry.Request) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		return d.tokens.Transport(d.transport).RoundTrip(req.WithContext(tokencache.WithScope(req.Context(), upstream.Scopes(r)...)))

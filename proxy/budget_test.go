@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"breakwater/blobcache"
-	"breakwater/proxy"
 	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
@@ -21,6 +20,10 @@ import (
 
 // scripted is an upstream whose answers a test writes.
 type scripted func(*http.Request) (*http.Response, error)
+
+func (scripted) TokenService() bool { return true }
+
+func (scripted) Held(tokencache.Scope) tokencache.Holding { return tokencache.Holding{} }
 
 func (scripted) Name() string                                 { return "harbor" }
 func (scripted) URL() *url.URL                                { return &url.URL{Scheme: "http", Host: "harbor.test"} }
@@ -88,9 +91,9 @@ func TestHeaderBudget(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p := proxy.New(proxy.Options{Upstream: c.upstream, Cache: cache, Policy: defaults(), UserAgent: "x", Events: told, Log: zap.NewNop()})
+				p := defaults().over(c.upstream, cache, told, zap.NewNop())
 				began, got := time.Now(), httptest.NewRecorder()
-				p.Behind(openGate()).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
+				p.Behind(openGate(), defaults().usual).ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
 				if took := time.Since(began); took > 12*time.Second {
 					t.Errorf("it took %s", took)
 				}

@@ -64,8 +64,8 @@ func (x *exchange) cacheStatus(h http.Header) {
 	case cacheBypass:
 		status += "; fwd=bypass" + upstream
 	}
-	h.Set("Cache-Status", status)
-	if x.found.age > 0 {
+	h.Set("Cache-Status", x.asked.levels+status)
+	if x.found.age >= time.Second {
 		h.Set("Age", strconv.Itoa(int(x.found.age.Seconds())))
 	}
 }

@@ -6,22 +6,50 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"breakwater/blobcache"
+	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/route"
 )
 
 // catalogPage is how many repositories are asked for at once, and shown at most where
 // a client names no number.
 const catalogPage = 1000
 
-// catalog answers with those repositories that the client may pull from. Upstream's
-// list is walked from where the client stands until a page is full, so that neither
-// a short page nor a link tells of what is not shown.
+// section is what one route adds to a catalog.
+type section struct {
+	route   route.Route
+	spelled string // before each name, for the client to pull by it
+}
+
+// sections are all that belong to the catalog that was asked for: that of one registry,
+// or of whatever is served here, of which the usual registry's names need no more.
+func (x *exchange) sections() []section {
+	if x.route.Name != "" {
+		return []section{{route: x.route}}
+	}
+	var all []section
+	usual, ok := x.Routes.Named(x.usual)
+	if ok {
+		all = append(all, section{route: usual})
+	}
+	for _, r := range x.Routes.Routes() {
+		if r.Name != usual.Name {
+			all = append(all, section{r, r.Path() + "/"})
+		}
+	}
+	return all
+}
+
+// catalog answers with those repositories that the client may pull from, by the names
+// by which it can. Upstream's list is walked from where the client stands until a page
+// is full, so that neither a short page nor a link tells of what is not shown.
 func (x *exchange) catalog() error {
 	x.found.how = cacheBypass
 	most := catalogPage
-	if n, err := strconv.Atoi(x.request.N); err == nil {
+	if n, err := strconv.Atoi(x.written.N); err == nil {
 		most = min(n, catalogPage) // the parser took it for a number
 	}
 	shown, more, err := x.visible(most)
@@ -37,37 +65,75 @@ func (x *exchange) catalog() error {
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	if more {
-		next := x.request
+		next := x.written
 		next.N, next.Last = strconv.Itoa(most), shown[most-1]
-		h.Set("Link", "<"+next.URL().String()+`>; rel="next"`)
+		h.Set("Link", "<"+next.Here().String()+`>; rel="next"`)
 	}
 	x.cacheStatus(h)
 	return x.serve(blobcache.Bytes(body))
 }
 
-// visible collects that many repositories, and tells whether there are more.
+// visible collects that many names, and tells whether there are more.
 func (x *exchange) visible(most int) (shown []string, more bool, err error) {
 	shown = []string{}
-	page := x.request
-	page.N = strconv.Itoa(catalogPage)
-	for last := false; most > 0 && !last; {
-		var names []string
-		if names, last, err = x.repositories(page); err != nil {
+	if most == 0 {
+		return shown, false, nil
+	}
+	sections, last := x.sections(), x.written.Last
+	for i, s := range sections {
+		if below, ok := strings.CutPrefix(last, s.spelled); ok && s.spelled != "" {
+			sections, last = sections[i:], below
+			break
+		}
+	}
+	for _, s := range sections {
+		if shown, err = x.walk(s, last, most, shown); err != nil {
 			return nil, false, err
 		}
-		visible, err := x.gate.Visible(x.ctx, x.client, names)
-		if err != nil {
-			return nil, false, err
-		}
-		shown = append(shown, visible...)
 		if len(shown) > most {
 			return shown[:most], true, nil
 		}
-		if !last {
-			page.Last = names[len(names)-1]
-		}
+		last = ""
 	}
 	return shown, false, nil
+}
+
+// walk adds the names of a section that come after the last, until there are more than
+// are wanted.
+func (x *exchange) walk(s section, last string, most int, shown []string) ([]string, error) {
+	x.origin = x.origins[s.route.Upstream]
+	prefix := strings.TrimPrefix(s.route.Prefix+"/", "/")
+	page := registry.Request{Kind: registry.KindCatalog, Method: http.MethodGet, N: strconv.Itoa(catalogPage)}
+	if last != "" {
+		page.Last = prefix + last
+	}
+	for end := false; !end && len(shown) <= most; {
+		var (
+			names  []string
+			opened []access.Repository
+			err    error
+		)
+		if names, end, err = x.repositories(page); err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if _, ok := s.route.Below(name); ok {
+				opened = append(opened, x.named(s.route.Upstream, name))
+			}
+			page.Last = name
+		}
+		visible, err := x.gate.Visible(x.ctx, x.client, opened)
+		if err != nil {
+			return nil, err
+		}
+		for _, repository := range visible {
+			below, _ := s.route.Below(repository.Name)
+			shown = append(shown, s.spelled+below)
+		}
+		// Names are in lexical order: what follows lies no more below the prefix.
+		end = end || page.Last > prefix && !strings.HasPrefix(page.Last, prefix)
+	}
+	return shown, nil
 }
 
 // errCatalogStandsStill is the cause of a catalog that cannot be walked.

@@ -25,6 +25,7 @@ const touchEvery = 5 * time.Minute
 type child struct {
 	kind     index.Kind
 	digest   digest.Digest
+	size     int64        // bytes, as it is listed
 	platform *v1.Platform // of an index's manifest
 }
 
@@ -46,7 +47,7 @@ func children(body []byte) []child {
 			return
 		}
 		seen[parsed] = struct{}{}
-		found = append(found, child{kind, parsed, d.Platform})
+		found = append(found, child{kind, parsed, d.Size, d.Platform})
 	}
 	if document.Config != nil {
 		add(index.Blob, *document.Config)
@@ -63,44 +64,44 @@ func children(body []byte) []child {
 // became is called when a manifest is newly held. The held content that it lists is
 // proven for its repository in the background, so that an outage finds it linked; of
 // a project that is to be complete, what is missing is fetched.
-func (p *Proxy) became(repo index.Repository, body []byte) {
-	complete := p.project(repo).Complete
+func (o *origin) became(repo index.Repository, body []byte) {
+	complete := o.settings(repo).Complete
 	for _, c := range children(body) {
-		p.remember(c)
+		o.remember(c)
 		named := pair{repo, c.kind, c.digest}
-		switch _, ok := p.linked(named); {
-		case p.cache.Held(c.digest):
+		switch _, ok := o.linked(named); {
+		case o.cache.Held(c.digest):
 			if !ok {
-				p.background.later(func(ctx context.Context) { p.proveChild(ctx, named) })
+				o.background.later(func(ctx context.Context) { o.proveChild(ctx, named) })
 			}
-		case complete && p.wanted(c):
-			p.completing.later(func(ctx context.Context) { p.complete(ctx, named) })
+		case complete && o.wanted(c):
+			o.completing.later(func(ctx context.Context) { o.complete(ctx, named) })
 		}
 	}
 }
 
 // proveChild asks for a pair that nobody waits for. Its outcome is counted; whoever
 // needs it asks again.
-func (p *Proxy) proveChild(ctx context.Context, named pair) {
-	if _, ok := p.linked(named); !ok {
-		_, _ = p.prove(ctx, named)
+func (o *origin) proveChild(ctx context.Context, named pair) {
+	if _, ok := o.linked(named); !ok {
+		_, _ = o.prove(ctx, named)
 	}
 }
 
 // remember keeps which platform a manifest is for.
-func (p *Proxy) remember(c child) {
+func (o *origin) remember(c child) {
 	if c.platform != nil {
-		p.listed.put(c.digest.String(), platformName(c.platform), platformLife)
+		o.listed.put(c.digest.String(), platformName(c.platform), platformLife)
 	}
 }
 
 // wanted tells whether clients run the platform of an index's manifest: one of them
 // asked for such a manifest before.
-func (p *Proxy) wanted(c child) bool {
+func (o *origin) wanted(c child) bool {
 	if c.platform == nil {
 		return true
 	}
-	_, asked := p.platforms.get(platformName(c.platform))
+	_, asked := o.platforms.get(platformName(c.platform))
 	return asked
 }
 
@@ -131,20 +132,20 @@ const platformLife = 30 * 24 * time.Hour
 
 // askedFor notes the platform of a manifest that a client pulls by digest, where an
 // index that was seen lists it.
-func (p *Proxy) askedFor(d digest.Digest) {
-	if platform, ok := p.listed.get(d.String()); ok {
-		p.platforms.put(platform, struct{}{}, platformLife)
+func (o *origin) askedFor(d digest.Digest) {
+	if platform, ok := o.listed.get(d.String()); ok {
+		o.platforms.put(platform, struct{}{}, platformLife)
 	}
 }
 
 // complete fetches what nobody asked for yet. A failure is told by the log and
 // metrics of what it uses; the next manifest, or a client, tries again.
-func (p *Proxy) complete(ctx context.Context, named pair) {
+func (o *origin) complete(ctx context.Context, named pair) {
 	if named.kind == index.Manifest {
-		_, _ = p.document(ctx, named) // its own children follow by became
+		_, _ = o.document(ctx, named) // its own children follow by became
 		return
 	}
-	blob, _, err := p.cache.Join(ctx, named.digest, p.source(named))
+	blob, _, err := o.cache.Join(ctx, named.digest, o.source(ctx, named))
 	if err != nil {
 		return
 	}
@@ -155,16 +156,16 @@ func (p *Proxy) complete(ctx context.Context, named pair) {
 }
 
 // touch makes a manifest's blobs as recently used as itself, now and then.
-func (p *Proxy) touch(named pair, body []byte) {
-	if !p.touched.once(named.String(), touchEvery) {
+func (o *origin) touch(named pair, body []byte) {
+	if !o.touched.once(named.String(), touchEvery) {
 		return
 	}
 	var digests []digest.Digest
 	for _, c := range children(body) {
-		p.remember(c)
-		if _, ok := p.linked(pair{named.repo, c.kind, c.digest}); ok {
+		o.remember(c)
+		if _, ok := o.linked(pair{named.repo, c.kind, c.digest}); ok {
 			digests = append(digests, c.digest)
 		}
 	}
-	p.cache.Touch(digests)
+	o.cache.Touch(digests)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"breakwater/blobcache/index"
-	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
 	"go.uber.org/zap"
@@ -23,96 +22,99 @@ const askingAtOnce = 8
 
 // judge waits, asks again, and acts on the answer, unless the repository was revoked
 // meanwhile on account of another suspicion.
-func (p *Proxy) judge(ctx context.Context, s suspicion, epoch index.Epoch) {
-	if !sleep(ctx, p.Policy.DenialConfirm) || p.index.Epoch(s.repo) != epoch {
+func (o *origin) judge(ctx context.Context, s suspicion, epoch index.Epoch) {
+	if !sleep(ctx, o.Policy.DenialConfirm) || o.index.Epoch(s.repo) != epoch {
 		return
 	}
-	verdict := p.askAgain(ctx, s)
+	verdict := o.askAgain(ctx, s)
 	switch {
-	case ctx.Err() != nil, p.index.Epoch(s.repo) != epoch:
+	case ctx.Err() != nil, o.index.Epoch(s.repo) != epoch:
 	case verdict == notDenied:
-		p.tellDenial(s, DenialDismissed)
+		o.tellDenial(s, DenialDismissed)
 	case verdict == denialAccess:
-		p.revoke(s.repo)
+		o.revoke(s.repo)
 	default:
-		p.suspend(s)
+		o.suspend(s)
 	}
 }
 
 // askAgain repeats the question with a token exchanged now. What it returns is
 // confirmed.
-func (p *Proxy) askAgain(ctx context.Context, s suspicion) denial {
-	if verdict := p.accessNow(ctx, s.repo); verdict != nil {
+func (o *origin) askAgain(ctx context.Context, s suspicion) denial {
+	if verdict := o.accessNow(ctx, s); verdict != nil {
 		return *verdict
 	}
-	if s.tag == "" && s.digest == "" {
+	if s.nothing() {
 		return notDenied // the account may pull
 	}
-	verdict := p.denialOfHeld(s.repo, p.askOnce(ctx, s.request()))
+	verdict := o.denialOfHeld(s.repo, o.inTurn(ctx, func(ctx context.Context) error { return o.see(ctx, s) }))
 	if verdict == denialAccess {
 		// Refused with a token that names us and grants the pull. Had Harbor fallen
 		// ill in between, the next exchange would show it.
-		if again := p.accessNow(ctx, s.repo); again != nil {
+		if again := o.accessNow(ctx, s); again != nil {
 			return *again
 		}
 	}
 	return verdict
 }
 
-// askOnce asks by HEAD, not too many at a time.
-func (p *Proxy) askOnce(ctx context.Context, request registry.Request) error {
-	return p.inTurn(ctx, func(ctx context.Context) error {
-		resp, _, err := p.ask(ctx, http.MethodHead, request)
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		return err
-	})
+// see asks by HEAD whether upstream still has what is suspected to be refused.
+func (o *origin) see(ctx context.Context, s suspicion) error {
+	if s.nothing() {
+		return nil // upstream's terms were learnt just now: the next hit has a pair to ask for
+	}
+	resp, _, err := o.ask(ctx, http.MethodHead, s.request())
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	return err
 }
 
 // inTurn keeps what follows from refusals, of which an outage brings thousands at
 // once, from competing with pulls.
-func (p *Proxy) inTurn(ctx context.Context, ask func(context.Context) error) error {
-	if err := p.turns.Acquire(ctx, 1); err != nil {
+func (o *origin) inTurn(ctx context.Context, ask func(context.Context) error) error {
+	if err := o.turns.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer p.turns.Release(1)
+	defer o.turns.Release(1)
 	limited, cancel := budgeted(ctx)
 	defer cancel()
 	return ask(limited)
 }
 
-// accessNow asks the token service whether our account may pull from the
-// repository: nil if so, else what that means.
-func (p *Proxy) accessNow(ctx context.Context, repo index.Repository) *denial {
-	no, unknown := denialAccess, notDenied
+// accessNow asks whether our account may pull from the repository: nil if so, else what
+// that means.
+func (o *origin) accessNow(ctx context.Context, s suspicion) *denial {
+	access, unknown := denialAccess, notDenied
 	for began := time.Now(); ; {
-		err := p.grant(ctx, repo)
-		var credential *tokencache.CredentialError
-		switch {
-		case err == nil:
+		err := o.grant(ctx, s)
+		switch no := o.denialOfHeld(s.repo, err); {
+		case err == nil, no == denialGone, no == denialPolicy: // that is about what is in it
 			return nil
-		case denialOf(err) == notDenied:
+		case no == notDenied:
 			return &unknown
-		case !errors.As(err, &credential), time.Since(began) >= credentialDoubt:
-			return &no
+		case !ofCredential(err), time.Since(began) >= credentialDoubt:
+			return &access
 		}
-		if !sleep(ctx, p.Policy.DenialConfirm) {
+		if !sleep(ctx, o.Policy.DenialConfirm) {
 			return &unknown
 		}
 	}
 }
 
-// grant asks for a new token, and fails where that does not allow the pull.
-func (p *Proxy) grant(ctx context.Context, repo index.Repository) error {
-	return p.inTurn(ctx, func(ctx context.Context) error {
-		scope := pullScope(repo)
-		grant, err := p.Upstream.Grant(ctx, scope)
+// grant asks for a new token, and fails where that does not allow the pull. Where there
+// is no token service the question is for what is suspected to be refused.
+func (o *origin) grant(ctx context.Context, s suspicion) error {
+	return o.inTurn(ctx, func(ctx context.Context) error {
+		scope := pullScope(s.repo)
+		grant, err := o.Upstream.Grant(ctx, scope)
 		switch {
 		case err != nil:
 			return err
+		case !o.Upstream.TokenService():
+			return o.see(ctx, s)
 		case !grant.Opaque && !grant.Allows(scope):
-			return &tokencache.NoGrantError{Upstream: p.origin, Account: grant.Account, Scope: scope}
+			return &tokencache.NoGrantError{Upstream: o.key, Account: grant.Account, Scope: scope}
 		}
 		return nil
 	})
@@ -124,47 +126,47 @@ func pullScope(repo index.Repository) tokencache.Scope {
 
 // revoke ends all that is linked to the repository. What is under way for it now is
 // discarded, and so is the token by which it would be granted anew.
-func (p *Proxy) revoke(repo index.Repository) {
-	p.Upstream.Distrust(pullScope(repo))
-	if err := p.index.Revoke(repo); err != nil {
-		p.Log.Error("a revocation holds, but could not be written", zap.String("repository", repo.Name), zap.Error(err))
+func (o *origin) revoke(repo index.Repository) {
+	o.Upstream.Distrust(pullScope(repo))
+	if err := o.index.Revoke(repo); err != nil {
+		o.Log.Error("a revocation holds, but could not be written", zap.String("repository", repo.Name), zap.Error(err))
 	}
-	p.suspicions.mu.Lock()
-	if len(p.suspicions.revoked) < mostSuspicions {
-		p.suspicions.revoked[repo] = struct{}{}
+	o.suspicions.mu.Lock()
+	if len(o.suspicions.revoked) < mostSuspicions {
+		o.suspicions.revoked[repo] = struct{}{}
 	}
-	p.suspicions.mu.Unlock()
-	p.tellDenial(suspicion{repo: repo}, DenialConfirmed)
+	o.suspicions.mu.Unlock()
+	o.tellDenial(suspicion{repo: repo}, DenialConfirmed)
 }
 
 // granted notes that upstream gave something of a repository, which ends a revocation.
-func (p *Proxy) granted(repo index.Repository) {
-	p.suspicions.mu.Lock()
-	_, was := p.suspicions.revoked[repo]
-	delete(p.suspicions.revoked, repo)
-	p.suspicions.mu.Unlock()
+func (o *origin) granted(repo index.Repository) {
+	o.suspicions.mu.Lock()
+	_, was := o.suspicions.revoked[repo]
+	delete(o.suspicions.revoked, repo)
+	o.suspicions.mu.Unlock()
 	if was {
-		p.tellDenial(suspicion{repo: repo}, DenialLifted)
+		o.tellDenial(suspicion{repo: repo}, DenialLifted)
 	}
 }
 
-// suspend refuses a tag or manifest until upstream grants it again.
-func (p *Proxy) suspend(s suspicion) {
+// suspend refuses a tag, manifest or blob until upstream grants it again.
+func (o *origin) suspend(s suspicion) {
 	var err error
 	if s.tag != "" {
-		held, known := p.index.Tag(s.repo, s.tag)
-		err = p.index.SuspendTag(s.repo, s.tag)
+		held, known := o.index.Tag(s.repo, s.tag)
+		err = o.index.SuspendTag(s.repo, s.tag)
 		if known {
 			// Whoever pulls by digest gets upstream's own word for it.
-			err = errors.Join(err, p.index.SuspendLink(s.repo, index.Manifest, held.Digest))
+			err = errors.Join(err, o.index.SuspendLink(s.repo, index.Manifest, held.Digest))
 		}
 	} else {
-		err = p.index.SuspendLink(s.repo, index.Manifest, s.digest)
+		err = o.index.SuspendLink(s.repo, s.kind(), s.digest)
 	}
 	if err != nil {
-		p.Log.Error("a suspension holds, but could not be written", zap.String("repository", s.repo.Name), zap.Error(err))
+		o.Log.Error("a suspension holds, but could not be written", zap.String("repository", s.repo.Name), zap.Error(err))
 	}
-	p.tellDenial(s, DenialConfirmed)
+	o.tellDenial(s, DenialConfirmed)
 }
 
 // sleep waits, and tells whether ctx lives on.

@@ -65,16 +65,29 @@ const (
 // mostSuspicions bounds what waits to be confirmed.
 const mostSuspicions = 4096
 
-// suspicion is what was refused once: a tag, a manifest, or (with neither) the
-// access to the repository.
+// suspicion is what was refused once: a tag, a manifest, a blob, or (with none of them)
+// the access to the repository.
 type suspicion struct {
 	repo   index.Repository
 	tag    string
 	digest digest.Digest
+	blob   bool // which the digest is of
+}
+
+// nothing tells that only the access is meant.
+func (s suspicion) nothing() bool { return s.tag == "" && s.digest == "" }
+
+func (s suspicion) kind() index.Kind {
+	if s.blob {
+		return index.Blob
+	}
+	return index.Manifest
 }
 
 func (s suspicion) request() registry.Request {
-	return registry.Request{Kind: registry.KindManifest, Method: http.MethodHead, Name: s.repo.Name, Tag: s.tag, Digest: s.digest}
+	request := pair{s.repo, s.kind(), s.digest}.request()
+	request.Method, request.Tag = http.MethodHead, s.tag
+	return request
 }
 
 // suspicions wait to be confirmed or dismissed.
@@ -84,56 +97,72 @@ type suspicions struct {
 	revoked map[index.Repository]struct{} // until one of their pairs is granted again
 }
 
+// waiting tells whether something was refused once, and is asked again soon.
+func (s *suspicions) waiting(one suspicion) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, waits := s.held[one]
+	return waits
+}
+
+// tookBack tells whether the access to a repository was revoked, and not given again.
+func (s *suspicions) tookBack(repo index.Repository) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, revoked := s.revoked[repo]
+	return revoked
+}
+
 // deniedHeld decides what upstream's no means for something that is held: whether it is
 // refused from now on. One refusal proves nothing (Harbor answers 401 to a valid
 // token while its database is down), so it is asked again after a while, except for
 // a policy, which only a well Harbor can state.
-func (p *Proxy) deniedHeld(s suspicion, err error) (refused bool) {
-	switch p.denialOfHeld(s.repo, err) {
+func (o *origin) deniedHeld(s suspicion, err error) (refused bool) {
+	switch o.denialOfHeld(s.repo, err) {
 	case denialPolicy:
-		p.suspend(s)
+		o.suspend(s)
 		return true
 	case denialGone, denialAccess:
-		p.suspect(s, err)
+		o.suspect(s, err)
 	}
 	return false
 }
 
 // denialOfHeld is denialOf for what is held. A proxy-cache project whose own upstream
 // is down, or was, says 404 for what it served a minute ago.
-func (p *Proxy) denialOfHeld(repo index.Repository, err error) denial {
+func (o *origin) denialOfHeld(repo index.Repository, err error) denial {
 	no := denialOf(err)
-	if no == denialGone && p.project(repo).ProxyCache {
+	if no == denialGone && o.settings(repo).ProxyCache {
 		return notDenied
 	}
 	return no
 }
 
 // suspect has it asked again later.
-func (p *Proxy) suspect(s suspicion, because error) {
-	epoch := p.index.Epoch(s.repo)
-	p.suspicions.mu.Lock()
-	_, known := p.suspicions.held[s]
-	if known || len(p.suspicions.held) >= mostSuspicions {
-		p.suspicions.mu.Unlock()
+func (o *origin) suspect(s suspicion, because error) {
+	epoch := o.index.Epoch(s.repo)
+	o.suspicions.mu.Lock()
+	_, known := o.suspicions.held[s]
+	if known || len(o.suspicions.held) >= mostSuspicions {
+		o.suspicions.mu.Unlock()
 		return
 	}
-	p.suspicions.held[s] = struct{}{}
-	p.suspicions.mu.Unlock()
-	p.tellDenial(s, DenialSuspected, zap.NamedError("because", reason(because)))
-	p.life.Start(func() {
-		p.judge(p.life.Context(), s, epoch)
-		p.suspicions.mu.Lock()
-		defer p.suspicions.mu.Unlock()
-		delete(p.suspicions.held, s)
+	o.suspicions.held[s] = struct{}{}
+	o.suspicions.mu.Unlock()
+	o.tellDenial(s, DenialSuspected, zap.NamedError("because", reason(because)))
+	o.life.Start(func() {
+		o.judge(o.life.Context(), s, epoch)
+		o.suspicions.mu.Lock()
+		defer o.suspicions.mu.Unlock()
+		delete(o.suspicions.held, s)
 	})
 }
 
-func (p *Proxy) tellDenial(s suspicion, state string, more ...zap.Field) {
-	p.Events.DenialChanged(p.Upstream.Name(), state)
-	fields := []zap.Field{zap.String("state", state), zap.String("upstream", p.Upstream.Name()), zap.String("repository", s.repo.Name)}
+func (o *origin) tellDenial(s suspicion, state string, more ...zap.Field) {
+	o.Events.DenialChanged(o.Upstream.Name(), state)
+	fields := []zap.Field{zap.String("state", state), zap.String("upstream", o.Upstream.Name()), zap.String("repository", s.repo.Name)}
 	if reference := s.request().Reference(); reference != "" {
 		fields = append(fields, zap.String("reference", reference))
 	}
-	p.Log.Warn("denial "+state, append(fields, more...)...)
+	o.Log.Warn("denial "+state, append(fields, more...)...)
 }

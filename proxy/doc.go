@@ -4,8 +4,10 @@
 //
 //  1. Parse the request once into a value (package registry). What does not
 //     parse strictly, upgrades, and writes are refused here.
-//  2. The listener's gate (package access) tells who the client is, and whether it may
-//     pull from the repository. What follows is the same for all who may.
+//  2. The listener's gate (package access) tells who the client is; the routes (package
+//     route, find.go) which repository upstream it means, however it spelled it; and the
+//     gate again whether it may pull that. What follows is the same for all who may, and
+//     is the business of one upstream (origin.go).
 //  3. By tag (tag.go): what it is now, from its record while that is fresh, else by
 //     one HEAD upstream for all who wait, else, while upstream is down, from the
 //     record as it was. A refusal (denial.go) is asked again before it is believed
@@ -19,9 +21,9 @@
 //     and is linked (children.go).
 //  6. A miss is fetched: a manifest whole (document.go), a blob by joining or starting
 //     its transfer into the cache, for which source.go asks upstream.
-//  7. All else, tags lists, the catalog and referrers, is forwarded (forward.go,
-//     list.go) by [httputil.ReverseProxy] on the same transport. Of a catalog the client
-//     sees what it may pull (catalog.go).
+//  7. All else, tags lists and referrers, is forwarded (forward.go, list.go) by
+//     [httputil.ReverseProxy] on the same transport, and its names are made the client's
+//     again. A catalog is put together of what the client may pull (catalog.go).
 //  8. Whatever went wrong becomes one registry error (refusal.go), in one place.
 //
 // Every question to upstream is built anew from the parsed value and judged in

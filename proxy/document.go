@@ -20,10 +20,10 @@ const maxHeld = 256 << 20
 // verified before its header goes out, and a slow client holds memory, which is
 // bounded, in place of one of the few connections that tokens and manifests need.
 // release gives the memory back.
-func (p *Proxy) readDocument(ctx context.Context, resp *http.Response, most int64) (body []byte, release func(), err error) {
+func (o *origin) readDocument(ctx context.Context, resp *http.Response, most int64) (body []byte, release func(), err error) {
 	defer func() { _ = resp.Body.Close() }()
 	tooLarge := registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
-		"upstream %s answered with more than %d MiB: ask for a list in parts, with n", p.Upstream.Name(), most>>20)
+		"upstream %s answered with more than %d MiB: ask for a list in parts, with n", o.Upstream.Name(), most>>20)
 	size := resp.ContentLength
 	switch {
 	case size > most:
@@ -31,7 +31,7 @@ func (p *Proxy) readDocument(ctx context.Context, resp *http.Response, most int6
 	case size < 0:
 		size = most
 	}
-	if err := p.acquire(ctx, size); err != nil {
+	if err := o.acquire(ctx, size); err != nil {
 		return nil, nil, err
 	}
 	if resp.ContentLength >= 0 {
@@ -42,22 +42,22 @@ func (p *Proxy) readDocument(ctx context.Context, resp *http.Response, most int6
 	}
 	switch {
 	case err != nil:
-		err = p.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", whyOf(ctx, err)))
+		err = o.unavailable(0).Because(fmt.Errorf("upstream broke off in the middle: %w", whyOf(ctx, err)))
 	case int64(len(body)) > most:
 		err = tooLarge
 	}
 	if err != nil {
-		p.documents.Release(size)
+		o.documents.Release(size)
 		return nil, nil, err
 	}
-	p.documents.Release(size - int64(len(body)))
-	return body, func() { p.documents.Release(int64(len(body))) }, nil
+	o.documents.Release(size - int64(len(body)))
+	return body, func() { o.documents.Release(int64(len(body))) }, nil
 }
 
 // acquire waits for that much memory.
 func (p *Proxy) acquire(ctx context.Context, size int64) error {
 	if err := p.documents.Acquire(ctx, size); err != nil {
-		return p.unavailable(0).Because(fmt.Errorf("too many manifests and lists wait for slow clients: %w", err))
+		return unavailable(0, "too many manifests and lists wait for slow clients here: try again later").Because(err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"breakwater/blobcache/index"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/route"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -21,15 +22,19 @@ import (
 // it so far.
 type exchange struct {
 	*Proxy
-	w  *response
-	r  *http.Request
-	id string
+	*origin // nil until the request's is found
+	w       *response
+	r       *http.Request
+	id      string
 
 	gate    *access.Gate // of the listener
+	usual   string       // the route that is meant there where none is named
 	client  access.Client
-	proven  bool   // that client is who it says: in some modes known only once it may pull, or may not
-	leave   func() // gives back the client's share of what may be under way; nil until it has one
-	request registry.Request
+	proven  bool             // that client is who it says: in some modes known only once it may pull, or may not
+	leave   func()           // gives back the client's share of what may be under way; nil until it has one
+	written registry.Request // as the client wrote it
+	route   route.Route
+	request registry.Request // as upstream knows it, once the route is found
 	began   time.Time
 
 	// ctx is the request's; it ends with errLate when no header goes out in time.
@@ -53,14 +58,15 @@ const bodyPatience = 10 * time.Second
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
-func (p *Proxy) begin(gate *access.Gate, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Proxy: p, gate: gate, r: r, began: time.Now(), id: r.Header.Get("X-Request-Id")}
+func (p *Proxy) begin(gate *access.Gate, usual string, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{Proxy: p, gate: gate, usual: usual, r: r, began: time.Now(), id: r.Header.Get("X-Request-Id")}
 	if !requestID.MatchString(x.id) {
 		x.id = rand.Text()
 	}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.budget = time.AfterFunc(headerBudget, func() { x.cancel(errLate) })
 	x.w = newResponse(w, x.id, x.budget)
+	x.w.Header().Set("Via", p.ownHop())
 	if gate.Authenticates() {
 		x.w.Header().Set("Cache-Control", "private") // RFC 9111 §5.2.2.7: for this client only
 	}
@@ -91,7 +97,7 @@ func (x *exchange) end() {
 		Cache: x.found.word(), Bytes: x.w.bytes, Took: time.Since(x.began),
 	}
 	if x.found.how != "" {
-		served.Route = x.Upstream.Name()
+		served.Route = x.route.Name
 	}
 	x.Events.RequestServed(served)
 	level, message := x.level(served.Status), "request"
@@ -145,6 +151,12 @@ func (x *exchange) fields(served Served) []zap.Field {
 	if x.proven && x.client.Subject != "" {
 		fields = append(fields, zap.String("subject", shorten(x.client.Subject)))
 	}
+	if x.origin != nil {
+		fields = append(fields, zap.String("route", x.route.Name))
+	}
+	if x.written.Name != x.request.Name {
+		fields = append(fields, zap.String("name", x.written.Name))
+	}
 	if why := x.turnedAway(); why != "" {
 		fields = append(fields, zap.String("refused", string(why)))
 	}
@@ -178,7 +190,7 @@ func (x *exchange) note(did asked) {
 }
 
 func (x *exchange) repository() index.Repository {
-	return index.Repository{Origin: x.origin, Name: x.request.Name}
+	return index.Repository{Origin: x.key, Name: x.request.Name}
 }
 
 // failed remembers why the answer is not the one asked for, whether that was found

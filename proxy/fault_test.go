@@ -31,8 +31,8 @@ func TestWrongBytes(t *testing.T) {
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/blobs/"+small)
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/manifests/"+byDigest)
 	w.refused(502, "UNAVAILABLE", "GET /v2/team-a/app/manifests/1.1")
-	a := w.get(200, "GET /v2/team-a/big/blobs/"+large)
-	if a.err == nil || int64(len(a.body)) > a.ContentLength-64<<10 {
+	a := w.send("GET /v2/team-a/big/blobs/" + large) // cut, or 502 where all came before a client read any
+	if a.StatusCode != 502 && (a.StatusCode != 200 || a.err == nil || int64(len(a.body)) > a.ContentLength-64<<10) {
 		t.Errorf("the client got %d of %d wrong bytes, %v", len(a.body), a.ContentLength, a.err)
 	}
 	w.events.last(t)

@@ -18,7 +18,6 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/internal/harbortest"
-	"breakwater/proxy"
 
 	"github.com/opencontainers/go-digest"
 	"go.uber.org/zap"
@@ -277,7 +276,7 @@ func (b *bubble) visit(target string, want int, headers ...string) (v *visitor) 
 			panic(cut)
 		}
 	}()
-	b.proxy.Behind(b.gate).ServeHTTP(v, req)
+	b.proxy.Behind(b.gate, b.policy.usual).ServeHTTP(v, req)
 	return v
 }
 
@@ -456,8 +455,8 @@ func TestLargerThanTheBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	small := proxy.New(proxy.Options{Upstream: w.client, Cache: cache, Policy: w.policy, UserAgent: "breakwater/test", Events: w.events, Log: zap.NewNop()})
-	server := httptest.NewServer(small.Behind(w.gate))
+	small := w.policy.over(w.client, cache, w.events, zap.NewNop())
+	server := httptest.NewServer(small.Behind(w.gate, w.policy.usual))
 	t.Cleanup(func() {
 		server.Close()
 		if err := errors.Join(small.Close(), cache.Close()); err != nil {

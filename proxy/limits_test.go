@@ -33,7 +33,7 @@ func (b *bubble) slowly(from string, path string, username string) (finish func(
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.proxy.Behind(b.gate).ServeHTTP(s, request)
+		b.proxy.Behind(b.gate, b.policy.usual).ServeHTTP(s, request)
 	}()
 	synctest.Wait()
 	return func() int {

@@ -37,8 +37,8 @@ func (pr pair) request() registry.Request {
 }
 
 // linked returns the link of a pair that may be served.
-func (p *Proxy) linked(pr pair) (index.Link, bool) {
-	link, ok := p.index.Link(pr.repo, pr.kind, pr.digest)
+func (o *origin) linked(pr pair) (index.Link, bool) {
+	link, ok := o.index.Link(pr.repo, pr.kind, pr.digest)
 	return link, ok && !link.Suspended
 }
 
@@ -46,23 +46,23 @@ func (p *Proxy) linked(pr pair) (index.Link, bool) {
 var errRevoked = errors.New("the access to the repository was revoked meanwhile")
 
 // putLink writes what upstream granted, unless it was asked before a revocation.
-func (p *Proxy) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
-	before, known := p.index.Link(pr.repo, pr.kind, pr.digest)
-	if !p.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) {
+func (o *origin) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
+	before, known := o.index.Link(pr.repo, pr.kind, pr.digest)
+	if !o.index.PutLink(pr.repo, epoch, pr.kind, pr.digest, link) {
 		return false
 	}
-	p.granted(pr.repo)
+	o.granted(pr.repo)
 	if known && before.Suspended {
-		p.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
+		o.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
 	}
 	return true
 }
 
 // newlyLinked is for a manifest that is held, and that a repository did not have until
 // now.
-func (p *Proxy) newlyLinked(ctx context.Context, pr pair) {
-	if body, held := p.cache.Document(ctx, pr.digest); held {
-		p.became(pr.repo, body)
+func (o *origin) newlyLinked(ctx context.Context, pr pair) {
+	if body, held := o.cache.Document(ctx, pr.digest); held {
+		o.became(pr.repo, body)
 	}
 }
 
@@ -73,51 +73,51 @@ type proof struct {
 }
 
 // noted remembers a refusal of a pair for a moment, and returns it.
-func (p *Proxy) noted(pr pair, err error) error {
+func (o *origin) noted(pr pair, err error) error {
 	if byAnswer(err) {
-		p.refused.put(pr.String(), &remembered{err}, negativeLife)
+		o.refused.put(pr.String(), &remembered{err}, negativeLife)
 	}
 	return err
 }
 
 // prove asks upstream for the very pair, without its content, for all who wait for
 // the answer.
-func (p *Proxy) prove(ctx context.Context, pr pair) (proof, error) {
-	if no, ok := p.refused.get(pr.String()); ok {
+func (o *origin) prove(ctx context.Context, pr pair) (proof, error) {
+	if no, ok := o.refused.get(pr.String()); ok {
 		return proof{}, no
 	}
-	found, err := p.proofs.Do(ctx, pr, func(ctx context.Context) (proof, error) {
-		if link, ok := p.linked(pr); ok {
+	found, err := o.proofs.Do(ctx, pr, along(ctx, func(ctx context.Context) (proof, error) {
+		if link, ok := o.linked(pr); ok {
 			return proof{link: link}, nil // another flight has just landed
 		}
 		limited, cancel := budgeted(ctx)
 		defer cancel()
-		return p.proveNow(limited, pr)
-	})
+		return o.proveNow(limited, pr)
+	}))
 	return found, whyOf(ctx, err)
 }
 
-func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
-	epoch := p.index.Epoch(pr.repo)
+func (o *origin) proveNow(ctx context.Context, pr pair) (proof, error) {
+	epoch := o.index.Epoch(pr.repo)
 	request := pr.request()
 	method := http.MethodHead
-	if pr.kind == index.Manifest && p.project(pr.repo).ProxyCache {
+	if pr.kind == index.Manifest && o.settings(pr.repo).ProxyCache {
 		method = http.MethodGet // see linkOf
 	}
-	resp, did, err := p.ask(ctx, method, request)
+	resp, did, err := o.ask(ctx, method, request)
 	if !errors.Is(context.Cause(ctx), context.Canceled) { // else everybody left
-		p.Events.LinkProven(p.Upstream.Name(), provenResult(err))
+		o.Events.LinkProven(o.Upstream.Name(), provenResult(err))
 	}
 	if err != nil {
-		return proof{asked: did}, p.noted(pr, err)
+		return proof{asked: did}, o.noted(pr, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read, or of no use
-	link, shown, err := p.linkOf(pr, request, resp, did)
-	if shown && !p.putLink(pr, epoch, link) {
-		err = p.unavailable(0).Because(errRevoked)
+	link, shown, err := o.linkOf(pr, request, resp, did)
+	if shown && !o.putLink(pr, epoch, link) {
+		err = o.unavailable(0).Because(errRevoked)
 	}
 	if shown && err == nil && pr.kind == index.Manifest {
-		p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, pr) })
+		o.background.later(func(ctx context.Context) { o.newlyLinked(ctx, pr) })
 	}
 	return proof{did, link}, err
 }
@@ -126,16 +126,16 @@ func (p *Proxy) proveNow(ctx context.Context, pr pair) (proof, error) {
 // pair to be there. The answer to a GET in place of a HEAD comes from a proxy-cache
 // project, which hands on what the registry behind it says: who names a digest has not
 // shown its content.
-func (p *Proxy) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (link index.Link, shown bool, err error) {
+func (o *origin) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (link index.Link, shown bool, err error) {
 	link = index.Link{Size: resp.ContentLength}
-	size, held := p.cache.Size(pr.digest)
+	size, held := o.cache.Size(pr.digest)
 	if held && link.Size >= 0 && link.Size != size {
-		return link, false, p.badAnswer(request, resp, "%d bytes for content of %d", link.Size, size)
+		return link, false, o.badAnswer(request, resp, "%d bytes for content of %d", link.Size, size)
 	}
 	if pr.kind == index.Manifest {
 		mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 		if !ok {
-			return link, false, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+			return link, false, o.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 		}
 		link.MediaType = mediaType
 		size = max(size, maxManifest)
@@ -148,11 +148,11 @@ func (p *Proxy) linkOf(pr pair, request registry.Request, resp *http.Response, d
 	}
 	verifier := pr.digest.Verifier()
 	if _, err := io.Copy(verifier, io.LimitReader(resp.Body, size+1)); err != nil {
-		return link, false, p.unavailable(0).Because(err)
+		return link, false, o.unavailable(0).Because(err)
 	}
 	if !verifier.Verified() {
-		p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
-		return link, false, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: pr.digest})
+		o.Events.DigestMismatch(o.Upstream.Name(), request.Kind.String())
+		return link, false, o.badAnswer(request, resp, "%w", &fill.MismatchError{Want: pr.digest})
 	}
 	return link, true, nil
 }

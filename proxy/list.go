@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 // maxList bounds a list, in bytes: some 100,000 repositories.
 const maxList = 16 << 20
 
-// list answers what is neither manifest nor blob: tags, catalog and referrers.
+// list answers what is forwarded: tags and referrers.
 func (x *exchange) list(resp *http.Response, h http.Header) error {
 	if resp.StatusCode != http.StatusOK {
 		return x.badAnswer(x.request, resp, "a part of a list")
@@ -37,6 +38,9 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 			return err
 		}
 		release()
+		if body, err = x.renamed(resp, body); err != nil {
+			return err
+		}
 		if err := x.holdMemory(int64(len(body))); err != nil {
 			return err
 		}
@@ -46,7 +50,7 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	h.Set("Content-Type", mediaType)
-	if resp.ContentLength >= 0 {
+	if resp.ContentLength >= 0 && (resp.Request.Method != http.MethodHead || !x.renames()) {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	if link := resp.Header.Get("Link"); link != "" {
@@ -58,6 +62,33 @@ func (x *exchange) list(resp *http.Response, h http.Header) error {
 		}
 	}
 	return nil
+}
+
+// renames tells whether the body names the repository, and not as the client does.
+func (x *exchange) renames() bool {
+	return x.request.Kind == registry.KindTags && x.request.Name != x.written.Name
+}
+
+// renamed is the body with the client's name for the repository.
+func (x *exchange) renamed(resp *http.Response, body []byte) ([]byte, error) {
+	if !x.renames() {
+		return body, nil
+	}
+	var tags map[string]json.RawMessage
+	err := json.Unmarshal(body, &tags)
+	switch {
+	case err == nil && tags == nil:
+		err = errors.New("null")
+	case err == nil:
+		tags["name"], err = json.Marshal(x.written.Name)
+	}
+	if err == nil {
+		body, err = json.Marshal(tags)
+	}
+	if err != nil {
+		return nil, x.badAnswer(x.request, resp, "a list of tags that cannot be read: %w", err)
+	}
+	return body, nil
 }
 
 // filtersApplied is a header field of the distribution spec, "Listing Referrers".
@@ -105,10 +136,10 @@ func (x *exchange) next(link string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	page := x.request
+	page := x.written
 	page.N, page.Last = u.Query().Get("n"), u.Query().Get("last")
-	here := page.URL()
-	if _, err := registry.Parse(http.MethodGet, here); err != nil || page == x.request {
+	here := page.Here()
+	if _, err := registry.Parse(http.MethodGet, here); err != nil || page == x.written {
 		return "", false // nothing to go on with, or in a circle
 	}
 	return "<" + here.String() + `>; rel="next"`, true

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"breakwater/internal/pattern"
 	"breakwater/proxy/access"
 
 	"golang.org/x/crypto/bcrypt"
@@ -56,8 +57,8 @@ var listeners = map[string]func(*bubble) listener{
 // rules allow one client to pull from team-a, and everybody from library.
 func rules(subject string) access.Policy {
 	return access.Policy{
-		{Subjects: []access.Pattern{access.NewPattern(subject)}, Pull: []access.Pattern{access.NewPattern("team-a/**")}},
-		{Anyone: true, Pull: []access.Pattern{access.NewPattern("library/**")}},
+		{Subjects: pattern.All(subject), Pull: pattern.All("harbor.example.com/team-a/**")},
+		{Anyone: true, Pull: pattern.All("harbor.example.com/library/**")},
 	}
 }
 
@@ -83,7 +84,7 @@ func anonymousListener(*bubble) listener {
 	ours := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest's clients
 	return listener{
 		mode:  access.NewAnonymous(ours),
-		allow: access.Policy{{Anyone: true, Pull: []access.Pattern{access.NewPattern("team-a/**"), access.NewPattern("library/**")}}},
+		allow: access.Policy{{Anyone: true, Pull: pattern.All("harbor.example.com/team-a/**", "harbor.example.com/library/**")}},
 		say: map[who]func(*http.Request){
 			nobody:   func(*http.Request) {},
 			impostor: basic("alice", "wrong-"+client),

@@ -101,7 +101,7 @@ func (x *exchange) manifestOf(named pair) (index.Link, []byte, error) {
 
 // hitManifest is what follows from a pull that upstream did not see.
 func (x *exchange) hitManifest(named pair, link index.Link, body []byte) {
-	x.checkAccess(named.repo)
+	x.checkAccess(named)
 	if x.r.Method == http.MethodGet {
 		x.report(named, link)
 	}
@@ -122,86 +122,86 @@ type fetched struct {
 }
 
 // document is fetch for those who ask nothing more.
-func (p *Proxy) document(ctx context.Context, named pair) (manifest, error) {
-	got, err := p.fetch(ctx, named)
+func (o *origin) document(ctx context.Context, named pair) (manifest, error) {
+	got, err := o.fetch(ctx, named)
 	return got.manifest, err
 }
 
 // fetch gets a manifest by its digest from upstream, once for all who wait, and
 // keeps it. Nobody is given a missing one's second question within seconds.
-func (p *Proxy) fetch(ctx context.Context, named pair) (fetched, error) {
-	if no, ok := p.refused.get(named.String()); ok {
+func (o *origin) fetch(ctx context.Context, named pair) (fetched, error) {
+	if no, ok := o.refused.get(named.String()); ok {
 		return fetched{}, no
 	}
-	got, err := p.fetches.Do(ctx, named, func(ctx context.Context) (fetched, error) {
+	got, err := o.fetches.Do(ctx, named, along(ctx, func(ctx context.Context) (fetched, error) {
 		limited, cancel := budgeted(ctx)
 		defer cancel()
-		if link, ok := p.linked(named); ok { // another flight has just landed
-			if body, held := p.cache.Document(ctx, named.digest); held {
+		if link, ok := o.linked(named); ok { // another flight has just landed
+			if body, held := o.cache.Document(ctx, named.digest); held {
 				return fetched{manifest: manifest{named.digest, link.MediaType, body}}, nil
 			}
 		}
-		got, err := p.fetchNow(limited, named)
-		return got, p.noted(named, err)
-	})
+		got, err := o.fetchNow(limited, named)
+		return got, o.noted(named, err)
+	}))
 	return got, whyOf(ctx, err)
 }
 
-func (p *Proxy) fetchNow(ctx context.Context, named pair) (fetched, error) {
-	epoch := p.index.Epoch(named.repo)
+func (o *origin) fetchNow(ctx context.Context, named pair) (fetched, error) {
+	epoch := o.index.Epoch(named.repo)
 	request := named.request()
-	resp, did, err := p.ask(ctx, http.MethodGet, request)
+	resp, did, err := o.ask(ctx, http.MethodGet, request)
 	if err != nil {
 		return fetched{asked: did}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := p.readManifest(ctx, request, resp, named.digest.String())
+	body, err := o.readManifest(ctx, request, resp, named.digest.String())
 	if err != nil {
 		return fetched{asked: did}, err
 	}
-	p.keep(named, epoch, body, time.Now())
+	o.keep(named, epoch, body, time.Now())
 	return fetched{did, body}, nil
 }
 
 // keep links a manifest and then holds it: in the other order others would find it
 // held without a link for a moment, and ask for one.
-func (p *Proxy) keep(named pair, epoch index.Epoch, body manifest, now time.Time) {
-	p.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: now})
-	p.cache.Keep(named.digest, body.bytes)
-	p.background.later(func(ctx context.Context) { p.newlyLinked(ctx, named) })
+func (o *origin) keep(named pair, epoch index.Epoch, body manifest, now time.Time) {
+	o.putLink(named, epoch, index.Link{MediaType: body.mediaType, Size: int64(len(body.bytes)), Reported: now})
+	o.cache.Keep(named.digest, body.bytes)
+	o.background.later(func(ctx context.Context) { o.newlyLinked(ctx, named) })
 }
 
 // readManifest reads and verifies a manifest. A proxy-cache project promises no
 // digest at first: its header is there, and empty.
-func (p *Proxy) readManifest(ctx context.Context, request registry.Request, resp *http.Response, promised string) (manifest, error) {
+func (o *origin) readManifest(ctx context.Context, request registry.Request, resp *http.Response, promised string) (manifest, error) {
 	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode != http.StatusOK || !ok {
-		return manifest{}, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+		return manifest{}, o.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 	}
-	body, release, err := p.readDocument(ctx, resp, maxManifest)
+	body, release, err := o.readDocument(ctx, resp, maxManifest)
 	if err != nil {
 		return manifest{}, err
 	}
 	defer release()
-	p.Events.Fetched(p.Upstream.Name(), request.Kind.String(), int64(len(body)))
+	o.Events.Fetched(o.Upstream.Name(), request.Kind.String(), int64(len(body)))
 	var says struct {
 		MediaType string `json:"mediaType"`
 	}
 	if err := json.Unmarshal(body, &says); err != nil {
-		return manifest{}, p.badAnswer(request, resp, "a manifest that is not JSON: %w", err)
+		return manifest{}, o.badAnswer(request, resp, "a manifest that is not JSON: %w", err)
 	}
 	// An OCI manifest may leave mediaType out (image spec, "Image Manifest").
 	if says.MediaType != "" && says.MediaType != mediaType {
-		return manifest{}, p.badAnswer(request, resp, "the type %.80q for a manifest that calls itself %.80q", mediaType, says.MediaType)
+		return manifest{}, o.badAnswer(request, resp, "the type %.80q for a manifest that calls itself %.80q", mediaType, says.MediaType)
 	}
 	want := digest.FromBytes(body)
 	if promised != "" {
 		if want, ok = registry.ParseDigest(promised); !ok {
-			return manifest{}, p.badAnswer(request, resp, "%.80q as a digest", promised)
+			return manifest{}, o.badAnswer(request, resp, "%.80q as a digest", promised)
 		}
 		if want.Algorithm().FromBytes(body) != want {
-			p.Events.DigestMismatch(p.Upstream.Name(), request.Kind.String())
-			return manifest{}, p.badAnswer(request, resp, "%w", &fill.MismatchError{Want: want})
+			o.Events.DigestMismatch(o.Upstream.Name(), request.Kind.String())
+			return manifest{}, o.badAnswer(request, resp, "%w", &fill.MismatchError{Want: want})
 		}
 	}
 	return manifest{want, mediaType, body}, nil

@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"context"
 	"errors"
-	"hash/maphash"
 	"log"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,10 +11,9 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/blobcache/index"
-	"breakwater/internal/flight"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
-	"breakwater/tokencache"
+	"breakwater/proxy/route"
 
 	"github.com/opencontainers/go-digest"
 	"go.uber.org/zap"
@@ -50,7 +46,7 @@ type Events interface {
 
 // Served says how one request ended, in words of which each has few values.
 type Served struct {
-	Route  string // the upstream's name; "" when the request was refused before one was chosen
+	Route  string // its name; "" where none was found, or nothing of it was looked at
 	Kind   string // [registry.Kind]
 	Method string
 	Status int // 499 when the client left before it got an answer
@@ -59,25 +55,11 @@ type Served struct {
 	Took   time.Duration
 }
 
-// Upstream is who is asked: [breakwater/proxy/upstream.Client].
-type Upstream interface {
-	Name() string
-	URL() *url.URL
-	// Reading returns the RoundTripper for one read.
-	Reading(registry.Request) http.RoundTripper
-	// Grant asks the token service what our account may do now.
-	Grant(context.Context, tokencache.Scope) (tokencache.Grant, error)
-	// Distrust drops the token that is held for a right that was found to be gone.
-	Distrust(tokencache.Scope)
-	// Exchanged tells as of when a right is proven by the token that is held.
-	Exchanged(tokencache.Scope) time.Time
-}
-
 // Options of a [Proxy]; all are required.
 type Options struct {
-	Upstream  Upstream
+	Routes    *route.Table
+	Origins   []Origin // every upstream that a route leads to
 	Cache     *blobcache.Cache
-	Policy    Policy
 	UserAgent string // sent upstream: "breakwater/1.2.3"
 	Events    Events
 	Log       *zap.Logger
@@ -87,28 +69,10 @@ type Options struct {
 // background.
 type Proxy struct {
 	Options
-	cache  *blobcache.Cache
-	index  *index.Index
-	origin string // upstream's, as links name it
-
-	life       *flight.Life
-	background *background // questions
-	accesses   *background // questions whether our account may pull
-	completing *background // transfers that nobody waits for
-	checks     *flight.Group[tagKey, checked]
-	proofs     *flight.Group[pair, proof]
-	fetches    *flight.Group[pair, fetched]
-	suspicions suspicions
-	turns      *semaphore.Weighted // for questions that refusals cause
-
-	refused     *recent[error]    // by tag or digest of a repository
-	referrers   *recent[list]     // empty lists, by path and query
-	accessAsked *recent[struct{}] // by repository
-	reported    *recent[struct{}] // by manifest of a repository
-	touched     *recent[struct{}] // by manifest
-	listed      *recent[string]   // platform by an index's manifest
-	platforms   *recent[struct{}] // that clients asked for
-	seed        maphash.Seed      // spreads pull reports
+	cache     *blobcache.Cache
+	index     *index.Index
+	origins   map[string]*origin // by upstream's name
+	pseudonym string             // in Via
 
 	buffers buffers
 	// documents counts the bytes of manifests and lists in memory, up to maxHeld.
@@ -125,43 +89,31 @@ func New(o Options) *Proxy {
 	if err != nil {
 		panic("proxy: the debug level is a level: " + err.Error())
 	}
-	life := flight.NewLife()
-	return &Proxy{
-		Options: o, cache: o.Cache, index: o.Cache.Index(), origin: originOf(o.Upstream.URL()),
-		life: life, background: newBackground(life), accesses: newBackground(life), completing: newBackground(life),
-		checks:     flight.NewGroup[tagKey, checked](life),
-		proofs:     flight.NewGroup[pair, proof](life),
-		fetches:    flight.NewGroup[pair, fetched](life),
-		suspicions: suspicions{held: make(map[suspicion]struct{}), revoked: make(map[index.Repository]struct{})}, turns: semaphore.NewWeighted(askingAtOnce),
-		refused: newRecent[error](), referrers: newRecent[list](),
-		accessAsked: newRecent[struct{}](), reported: newRecent[struct{}](), touched: newRecent[struct{}](),
-		listed: newRecent[string](), platforms: newRecent[struct{}](), seed: maphash.MakeSeed(),
+	p := &Proxy{
+		Options: o, cache: o.Cache, index: o.Cache.Index(), origins: make(map[string]*origin, len(o.Origins)), pseudonym: newPseudonym(),
 		sending:   sending{held: make(map[digest.Digest]*sent)},
 		documents: semaphore.NewWeighted(maxHeld), bodyFaults: faults,
 	}
+	for _, one := range o.Origins {
+		p.origins[one.Upstream.Name()] = p.newOrigin(one)
+	}
+	return p
 }
 
 // Close ends background work. Requests under way must have ended.
 func (p *Proxy) Close() error {
-	p.life.End()
+	for _, o := range p.origins {
+		o.life.End()
+	}
 	return nil
 }
 
-// originOf writes scheme, host and port, the port always, so that one upstream has
-// one name.
-func originOf(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
-	}
-	return strings.ToLower(u.Scheme) + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-}
-
 // Behind returns the registry as the clients of one listener see it: those that its
-// gate lets in. It is the road of the package's doc.
-func (p *Proxy) Behind(gate *access.Gate) http.Handler {
+// gate lets in. The route named usual is meant where a request names none; "" is none.
+// It is the road of the package's doc.
+func (p *Proxy) Behind(gate *access.Gate, usual string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := p.begin(gate, w, r)
+		x := p.begin(gate, usual, w, r)
 		defer x.end() // also while http.ErrAbortHandler passes, which cuts a body short on purpose
 		if err := x.pull(); err != nil {
 			x.refuse(err)
@@ -170,21 +122,21 @@ func (p *Proxy) Behind(gate *access.Gate) http.Handler {
 }
 
 func (x *exchange) pull() error {
-	switch {
-	case x.r.URL.Path == "/v2":
+	if base, ok := withoutSlash(x.r.URL); ok {
 		// A proxy in front of Harbor redirects this to its own port; we to ours.
-		x.w.Header().Set("Location", "/v2/")
+		x.w.Header().Set("Location", base)
 		x.w.WriteHeader(http.StatusMovedPermanently)
 		return nil
-	case x.r.Header.Get("Upgrade") != "":
+	}
+	if x.r.Header.Get("Upgrade") != "" {
 		return registry.Errorf(http.StatusBadRequest, registry.CodeUnsupported, "this connection is not upgraded to another protocol: send the request without Upgrade")
 	}
-	request, err := registry.Parse(x.r.Method, x.r.URL)
-	if err != nil {
+	var err error
+	if x.written, err = registry.Parse(x.r.Method, x.r.URL); err != nil {
 		return err
 	}
-	x.request = request
-	if !request.Kind.Reads() {
+	x.request = x.written
+	if !x.request.Kind.Reads() {
 		return registry.Errorf(http.StatusMethodNotAllowed, registry.CodeUnsupported, "this registry is for pulling only: push to the registry that it stands in front of")
 	}
 	if err := x.admit(); err != nil {
@@ -194,42 +146,58 @@ func (x *exchange) pull() error {
 		}
 		return err
 	}
-	switch request.Kind {
+	if err := x.takeChain(); err != nil {
+		return err
+	}
+	switch x.request.Kind {
 	case registry.KindBase:
 		return x.base()
 	case registry.KindManifest:
 		return x.manifest()
 	case registry.KindBlob:
 		return x.blob()
+	case registry.KindCatalog:
+		return x.catalog()
 	case registry.KindReferrers:
 		if served, err := x.noReferrers(); served {
 			return err
-		}
-	case registry.KindCatalog:
-		if !x.gate.Unrestricted(x.client) {
-			return x.catalog()
 		}
 	}
 	x.forward()
 	return nil
 }
 
+// withoutSlash recognises end-1 without its slash, and tells where that is.
+func withoutSlash(u *url.URL) (base string, ok bool) {
+	path := u.EscapedPath()
+	if !strings.HasSuffix(path, "/v2") {
+		return "", false
+	}
+	request, err := registry.Parse(http.MethodGet, &url.URL{Path: path + "/"})
+	if err != nil || request.Kind != registry.KindBase {
+		return "", false
+	}
+	return request.Here().Path, true
+}
+
 // admit lets in whom the listener's gate lets in, to what it may pull, held or not: a
-// digest is not a permission.
+// digest is not a permission. Where the request leads is told only to them.
 func (x *exchange) admit() error {
 	var err error
 	if x.client, err = x.gate.Authenticate(x.ctx, x.r); err != nil {
 		return err
 	}
-	if x.request.Kind == registry.KindBase {
-		x.proven = true
-		return nil // costs nothing
-	}
-	err = x.gate.Authorise(x.ctx, x.client, x.request)
+	misrouted := x.find()
+	err = x.gate.Authorise(x.ctx, x.client, x.request.Kind, x.wanted())
 	var refusal *access.Refusal
 	x.proven = err == nil || errors.As(err, &refusal) && (refusal.Why == access.NotAllowed || refusal.Why == access.NotGranted)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case misrouted != nil:
+		return misrouted
+	case x.request.Kind == registry.KindBase:
+		return nil // costs nothing
 	}
 	x.leave, err = x.gate.Enter(x.ctx, x.client)
 	return err

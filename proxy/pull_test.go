@@ -96,7 +96,7 @@ func TestCatalogByBasic(t *testing.T) {
 	w.get(200, "GET /v2/_catalog")
 	w.harbor.ResetRequests()
 	first := w.get(200, "GET /v2/_catalog?n=3")
-	w.expect("GET /v2/_catalog?n=3 Basic 200")
+	w.expect("GET /v2/_catalog?n=1000 Basic 200")
 	if got, want := first.Header.Get("Link"), `</v2/_catalog?last=library%2Fmulti&n=3>; rel="next"`; got != want {
 		t.Errorf("Link: %s, want %s", got, want)
 	}
@@ -276,7 +276,7 @@ func TestReferrers(t *testing.T) {
 func TestRequestHeadersAreAllowListed(t *testing.T) {
 	w := newWorld(t, account)
 	w.warm("team-a/app")
-	w.get(200, "GET /v2/team-a/app/manifests/1.0?ns=docker.io",
+	w.get(200, "GET /v2/team-a/app/manifests/1.0?ns=harbor.example.com",
 		"Authorization: Basic Y2xpZW50OnB3", "Cookie: sid=1", "Traceparent: 00-1", "Baggage: a=b", "Referer: http://x", "X-Forwarded-For: 10.9.9.9",
 		"X-Forwarded-Proto: https", "Forwarded: for=x", "If-None-Match: nothing", "User-Agent: docker/20", "Accept: */*", "Accept-Encoding: gzip")
 	requests := w.harbor.Requests()

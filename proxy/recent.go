@@ -39,10 +39,15 @@ func newRecent[V any]() *recent[V] {
 	return &recent[V]{entries: entries}
 }
 
-func (r *recent[V]) get(key string) (V, bool) {
+func (r *recent[V]) get(key string) (V, bool) { return r.look(key, r.entries.Get) }
+
+// peek is get without the use.
+func (r *recent[V]) peek(key string) (V, bool) { return r.look(key, r.entries.Peek) }
+
+func (r *recent[V]) look(key string, find func(string) (expiring[V], bool)) (V, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e, ok := r.entries.Get(key)
+	e, ok := find(key)
 	if !ok || !time.Now().Before(e.until) {
 		var none V
 		return none, false

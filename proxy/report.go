@@ -18,46 +18,46 @@ const unreported = 24 * time.Hour
 // report tells upstream, once in a while, that a manifest is in use: Harbor's
 // retention looks at the time of the last GET and would delete what is served from
 // here.
-func (p *Proxy) report(pr pair, link index.Link) {
-	every := p.Policy.RecordPull
+func (o *origin) report(pr pair, link index.Link) {
+	every := o.Policy.RecordPull
 	if every <= 0 {
 		every = unreported
 	}
-	if within(link.Reported, p.spread(every, pr)) {
+	if within(link.Reported, o.spread(every, pr)) {
 		return
 	}
 	// Whatever comes of it, not more often than this.
-	if !p.reported.once(pr.String(), every/24) {
+	if !o.reported.once(pr.String(), every/24) {
 		return
 	}
-	p.background.later(func(ctx context.Context) { p.reportNow(ctx, pr) })
+	o.background.later(func(ctx context.Context) { o.reportNow(ctx, pr) })
 }
 
 // spread is 90 to 100 % of that time, so that images that were first pulled together
 // are not reported together for ever.
-func (p *Proxy) spread(every time.Duration, pr pair) time.Duration {
-	share := maphash.Comparable(p.seed, pr) % 1000
+func (o *origin) spread(every time.Duration, pr pair) time.Duration {
+	share := maphash.Comparable(o.seed, pr) % 1000
 	return every - every/10*time.Duration(share)/1000
 }
 
-func (p *Proxy) reportNow(ctx context.Context, pr pair) {
+func (o *origin) reportNow(ctx context.Context, pr pair) {
 	limited, cancel := budgeted(ctx)
 	defer cancel()
 	method := http.MethodGet
-	if p.Policy.RecordPull <= 0 {
+	if o.Policy.RecordPull <= 0 {
 		method = http.MethodHead
 	}
-	resp, _, err := p.ask(limited, method, pr.request())
+	resp, _, err := o.ask(limited, method, pr.request())
 	if err == nil {
 		var n int64
 		n, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxManifest))
-		p.Events.Fetched(p.Upstream.Name(), pr.request().Kind.String(), n)
+		o.Events.Fetched(o.Upstream.Name(), pr.request().Kind.String(), n)
 		_ = resp.Body.Close() // its content is held already
 	}
 	if err == nil {
-		p.index.Report(pr.repo, pr.kind, pr.digest, time.Now())
+		o.index.Report(pr.repo, pr.kind, pr.digest, time.Now())
 	} else {
-		p.deniedHeld(suspicion{repo: pr.repo, digest: pr.digest}, err)
+		o.deniedHeld(suspicion{repo: pr.repo, digest: pr.digest}, err)
 	}
 	if method == http.MethodHead {
 		return
@@ -66,5 +66,5 @@ func (p *Proxy) reportNow(ctx context.Context, pr pair) {
 	if err == nil {
 		result = "reported"
 	}
-	p.Events.PullReported(p.Upstream.Name(), result)
+	o.Events.PullReported(o.Upstream.Name(), result)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"breakwater/internal/harbortest"
-	"breakwater/proxy"
 )
 
 // What a revocation must do to an image that is held, within a bound, and what
@@ -93,7 +92,7 @@ func TestADeletedTag(t *testing.T) {
 // Harbor's tokens outlive a removed robot. What was revoked must not be granted anew
 // by a token from before.
 func TestATokenDoesNotOutliveARevocation(t *testing.T) {
-	inBubble(t, harbortest.Puller, func(p *proxy.Policy) { p.AccessTTL = 5 * time.Minute }, func(b *bubble) {
+	inBubble(t, harbortest.Puller, func(p *settings) { p.AccessTTL = 5 * time.Minute }, func(b *bubble) {
 		pulled := b.pull("team-a/app", "1.0")
 		blob := listed(t, pulled.body)[0].digest.String()
 		b.harbor.SetTokenLife(4 * time.Hour)

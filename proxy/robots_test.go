@@ -17,7 +17,7 @@ import (
 
 // harborListener is one where Harbor says who may pull.
 func harborListener(b *bubble) listener {
-	mode := access.NewHarbor(access.HarborOptions{Upstream: b.direct, Listener: "test", Events: b.events, Log: b.newLog()})
+	mode := access.NewHarbor(access.HarborOptions{Name: "harbor", Upstream: b.direct, Listener: "test", Events: b.events, Log: b.newLog()})
 	as := func(account string) func(*http.Request) { return basic(account, harbortest.Password(account)) }
 	return listener{
 		mode: closing(b, mode, nil), allow: access.Everything(), stranger: http.StatusUnauthorized, asks: true,

@@ -18,9 +18,10 @@ import (
 // source is a repository as the place to get a blob from. It implements
 // [fill.Source].
 type source struct {
-	*Proxy
+	*origin
 	pair
 	epoch index.Epoch // when it was asked for
+	via   string      // for a transfer that is shared, and has a context of its own
 
 	mu    sync.Mutex // guards all below
 	did   asked      // of the first question
@@ -28,8 +29,8 @@ type source struct {
 	given bool       // bytes came
 }
 
-func (p *Proxy) source(pr pair) *source {
-	return &source{Proxy: p, pair: pr, epoch: p.index.Epoch(pr.repo)}
+func (o *origin) source(ctx context.Context, pr pair) *source {
+	return &source{origin: o, pair: pr, epoch: o.index.Epoch(pr.repo), via: o.via(ctx)}
 }
 
 // Key implements [fill.Source]. A repository whose access was revoked is another
@@ -38,11 +39,13 @@ func (s *source) Key() string { return fmt.Sprintf("%s/%s#%d", s.repo.Origin, s.
 
 // Apart implements [blobcache.Apart]: what a proxy-cache project brings was written
 // by whoever runs its own upstream.
-func (s *source) Apart() string {
-	if !s.project(s.repo).ProxyCache {
+func (s *source) Apart() string { return s.apart(s.repo) }
+
+func (o *origin) apart(repo index.Repository) string {
+	if !o.settings(repo).ProxyCache {
 		return ""
 	}
-	name, _, _ := strings.Cut(s.repo.Name, "/")
+	name, _, _ := strings.Cut(repo.Name, "/")
 	return name
 }
 
@@ -51,7 +54,7 @@ func (s *source) Prove(ctx context.Context) error {
 	if _, ok := s.linked(s.pair); ok {
 		return nil
 	}
-	proven, err := s.prove(ctx, s.pair)
+	proven, err := s.prove(withVia(ctx, s.via), s.pair)
 	s.note(proven.asked)
 	return err
 }
@@ -63,7 +66,7 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 	if offset > 0 || n >= 0 {
 		extra = append(extra, [2]string{"Range", rangeOf(offset, n)})
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(withVia(ctx, s.via))
 	late := time.AfterFunc(headerBudget, func() { cancel(errLate) })
 	resp, did, err := s.ask(ctx, http.MethodGet, s.request(), extra...)
 	s.note(did)

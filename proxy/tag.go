@@ -49,12 +49,12 @@ type checked struct {
 func (x *exchange) tag(key tagKey) (index.Tag, error) {
 	held, known := x.index.Tag(key.repo, key.tag)
 	known = known && !held.Suspended
-	if known && within(held.Checked, x.project(key.repo).TagTTL) {
+	if known && x.fresh(key, held) {
 		x.found = found{how: cacheHit, age: time.Since(held.Checked)}
 		return held, nil
 	}
 	if no, ok := x.refused.get(key.String()); ok {
-		if known && x.servesStale(held) {
+		if known && x.servesStale(key, held) {
 			return x.stale(held, no), nil
 		}
 		if !known {
@@ -65,21 +65,21 @@ func (x *exchange) tag(key tagKey) (index.Tag, error) {
 		now checked
 		err error
 	)
-	if known && x.servesStale(held) && x.cache.Held(held.Digest) {
+	if known && x.servesStale(key, held) && x.cache.Held(held.Digest) {
 		now, err = x.checkWithin(key, stalePatience)
 	} else {
-		now, err = x.checks.Do(x.ctx, key, x.check(key))
+		now, err = x.checks.Do(x.ctx, key, along(x.ctx, x.check(key)))
 		err = whyOf(x.ctx, err)
 	}
 	x.note(now.asked)
 	switch {
 	case err == nil:
-		x.found.how = cacheValidated
+		x.found = found{how: cacheValidated, age: time.Since(now.tag.Checked)}
 		if !known {
 			x.found.how = cacheMiss
 		}
 		return now.tag, nil
-	case known && !x.suspended(key) && x.servesStale(held):
+	case known && !x.suspended(key) && x.servesStale(key, held):
 		return x.stale(held, err), nil
 	}
 	return index.Tag{}, err
@@ -93,7 +93,7 @@ func (x *exchange) checkWithin(key tagKey, patience time.Duration) (checked, err
 	}
 	done := make(chan result, 1)
 	if !x.life.Start(func() {
-		now, err := x.checks.Do(x.life.Context(), key, x.check(key))
+		now, err := x.checks.Do(x.life.Context(), key, along(x.ctx, x.check(key)))
 		done <- result{now, err}
 	}) {
 		return checked{}, errLate
@@ -116,11 +116,16 @@ func (x *exchange) suspended(key tagKey) bool {
 	return !known || now.Suspended
 }
 
+// fresh tells whether a record, which is not suspended, is served without a question.
+func (o *origin) fresh(key tagKey, held index.Tag) bool {
+	return within(held.Checked, o.settings(key.repo).TagTTL)
+}
+
 // servesStale tells whether a record may be served although upstream does not
 // confirm it. What belongs to signatures changes without notice, and its absence
 // says something: that is never served stale.
-func (x *exchange) servesStale(held index.Tag) bool {
-	return !referrersTag(x.request.Tag) && (x.Policy.StaleIfError == Forever || within(held.Checked, x.Policy.StaleIfError))
+func (o *origin) servesStale(key tagKey, held index.Tag) bool {
+	return !referrersTag(key.tag) && (o.Policy.StaleIfError == Forever || within(held.Checked, o.Policy.StaleIfError))
 }
 
 // referrersTag recognises the tags of the referrers fallback (distribution spec,
@@ -137,36 +142,36 @@ func (x *exchange) stale(held index.Tag, why error) index.Tag {
 }
 
 // check is the work of a flight: one HEAD, what follows from it, and the record.
-func (p *Proxy) check(key tagKey) func(context.Context) (checked, error) {
+func (o *origin) check(key tagKey) func(context.Context) (checked, error) {
 	return func(ctx context.Context) (checked, error) {
-		held, known := p.index.Tag(key.repo, key.tag)
-		if known && !held.Suspended && within(held.Checked, p.project(key.repo).TagTTL) {
+		held, known := o.index.Tag(key.repo, key.tag)
+		if known && !held.Suspended && o.fresh(key, held) {
 			return checked{tag: held}, nil // somebody else's flight has just landed
 		}
 		limited, cancel := budgeted(ctx)
 		defer cancel()
-		now, result, err := p.checkNow(limited, key, held, known)
+		now, result, err := o.checkNow(limited, key, held, known)
 		if ctx.Err() != nil {
 			return now, err // everybody left, which says nothing
 		}
 		if err != nil {
-			result = p.tagRefused(key, held, known, err)
+			result = o.tagRefused(key, held, known, err)
 		}
-		p.Events.TagChecked(p.Upstream.Name(), result)
+		o.Events.TagChecked(o.Upstream.Name(), result)
 		return now, err
 	}
 }
 
 // tagRefused remembers a check that failed, for a moment, and draws the
 // consequences where the tag is held.
-func (p *Proxy) tagRefused(key tagKey, held index.Tag, known bool, err error) (result string) {
+func (o *origin) tagRefused(key tagKey, held index.Tag, known bool, err error) (result string) {
 	no := denialOf(err)
 	if known && !held.Suspended {
-		if !p.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
-			p.refused.put(key.String(), &remembered{err}, max(negativeLife, p.Policy.TagTTL))
+		if !o.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
+			o.refused.put(key.String(), &remembered{err}, max(negativeLife, o.settings(key.repo).TagTTL))
 		}
 	} else if byAnswer(err) {
-		p.refused.put(key.String(), &remembered{err}, negativeLife)
+		o.refused.put(key.String(), &remembered{err}, negativeLife)
 	}
 	if no == notDenied {
 		return TagUnavailable
@@ -175,9 +180,9 @@ func (p *Proxy) tagRefused(key tagKey, held index.Tag, known bool, err error) (r
 }
 
 // checkNow asks what the tag is, and decides what it is for us.
-func (p *Proxy) checkNow(ctx context.Context, key tagKey, held index.Tag, known bool) (checked, string, error) {
-	epoch := p.index.Epoch(key.repo)
-	now, did, err := p.askTag(ctx, key, epoch)
+func (o *origin) checkNow(ctx context.Context, key tagKey, held index.Tag, known bool) (checked, string, error) {
+	epoch := o.index.Epoch(key.repo)
+	now, did, err := o.askTag(ctx, key, epoch)
 	if err != nil {
 		return checked{asked: did}, "", err
 	}
@@ -185,21 +190,21 @@ func (p *Proxy) checkNow(ctx context.Context, key tagKey, held index.Tag, known 
 	switch {
 	case known && held.Digest == now.Digest:
 		result = TagSame
-	case known && !held.Suspended && p.cache.Held(held.Digest):
+	case known && !held.Suspended && o.cache.Held(held.Digest):
 		// The tag moves once what it names is here.
 		result = TagMoved
-		body, err := p.document(ctx, pair{key.repo, index.Manifest, now.Digest})
+		body, err := o.document(ctx, pair{key.repo, index.Manifest, now.Digest})
 		if err != nil {
 			return checked{asked: did}, "", err
 		}
-		if !p.settled(ctx, key, held, &now, body) {
+		if !o.settled(ctx, key, held, &now, body) {
 			result = TagSettling
 		}
 	}
-	if p.index.PutTag(key.repo, epoch, key.tag, now) {
-		p.refused.forget(key.String())
+	if o.index.PutTag(key.repo, epoch, key.tag, now) {
+		o.refused.forget(key.String())
 		if known && held.Suspended {
-			p.tellDenial(suspicion{repo: key.repo, tag: key.tag}, DenialLifted)
+			o.tellDenial(suspicion{repo: key.repo, tag: key.tag}, DenialLifted)
 		}
 	}
 	return checked{did, now}, result, nil
@@ -207,28 +212,28 @@ func (p *Proxy) checkNow(ctx context.Context, key tagKey, held index.Tag, known 
 
 // askTag asks by HEAD, which leaves no pull behind, and by GET where a HEAD tells
 // too little.
-func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (index.Tag, asked, error) {
+func (o *origin) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (index.Tag, asked, error) {
 	request := key.request(http.MethodHead)
-	resp, did, err := p.ask(ctx, http.MethodHead, request)
+	resp, did, err := o.ask(ctx, http.MethodHead, request)
 	if err != nil {
 		return index.Tag{}, did, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	mediaType, ok := registry.ManifestType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode != http.StatusOK || !ok {
-		return index.Tag{}, did, p.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
+		return index.Tag{}, did, o.badAnswer(request, resp, "a manifest of the type %.60q", mediaType)
 	}
-	now := index.Tag{MediaType: mediaType, Size: resp.ContentLength, Checked: time.Now()}
+	now := index.Tag{MediaType: mediaType, Size: resp.ContentLength, Checked: time.Now().Add(-ageOf(resp))}
 	promised := resp.Header.Get("Docker-Content-Digest")
 	if did.method == http.MethodGet {
-		body, err := p.readManifest(ctx, request, resp, promised)
+		body, err := o.readManifest(ctx, request, resp, promised)
 		if err != nil {
 			return index.Tag{}, did, err
 		}
 		now.Digest, now.Size = body.digest, int64(len(body.bytes))
-		p.keep(pair{key.repo, index.Manifest, body.digest}, epoch, body, now.Checked)
+		o.keep(pair{key.repo, index.Manifest, body.digest}, epoch, body, now.Checked)
 	} else if now.Digest, ok = registry.ParseDigest(promised); !ok {
-		return index.Tag{}, did, p.badAnswer(request, resp, "%.80q as a digest", promised)
+		return index.Tag{}, did, o.badAnswer(request, resp, "%.80q as a digest", promised)
 	}
 	return now, did, nil
 }
@@ -237,11 +242,11 @@ func (p *Proxy) askTag(ctx context.Context, key tagKey, epoch index.Epoch) (inde
 // answers with a trimmed index for a while after its proxy-cache project's own
 // upstream went away: one that lacks platforms must last. Where it does not yet,
 // the record keeps the old manifest.
-func (p *Proxy) settled(ctx context.Context, key tagKey, held index.Tag, now *index.Tag, body manifest) bool {
-	if !p.project(key.repo).ProxyCache {
+func (o *origin) settled(ctx context.Context, key tagKey, held index.Tag, now *index.Tag, body manifest) bool {
+	if !o.settings(key.repo).ProxyCache {
 		return true
 	}
-	old, ok := p.cache.Document(ctx, held.Digest)
+	old, ok := o.cache.Document(ctx, held.Digest)
 	if !ok || !poorer(old, body.bytes) {
 		return true
 	}
@@ -249,7 +254,7 @@ func (p *Proxy) settled(ctx context.Context, key tagKey, held index.Tag, now *in
 	if held.Next == now.Digest {
 		since = held.NextSince
 	}
-	if now.Checked.Sub(since) >= p.Policy.ProxySettle {
+	if now.Checked.Sub(since) >= o.Policy.ProxySettle {
 		return true
 	}
 	keep := held

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"breakwater/internal/harbortest"
-	"breakwater/proxy"
 )
 
 // A warm pull asks nobody while its tag is fresh, and one HEAD after that.
@@ -56,7 +55,7 @@ func TestADayOfWarmHits(t *testing.T) {
 }
 
 func TestNoReportsWhereTheyAreOff(t *testing.T) {
-	inBubble(t, account, func(p *proxy.Policy) { p.RecordPull = 0 }, func(b *bubble) {
+	inBubble(t, account, func(p *settings) { p.RecordPull = 0 }, func(b *bubble) {
 		manifest := b.pull("team-a/app", "1.0").Header.Get("Docker-Content-Digest")
 		b.saw()
 		for range 72 {

@@ -17,9 +17,11 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/internal/harbortest"
+	"breakwater/internal/pattern"
 	"breakwater/internal/redact"
 	"breakwater/proxy"
 	"breakwater/proxy/access"
+	"breakwater/proxy/route"
 	"breakwater/proxy/upstream"
 	"breakwater/tokencache"
 
@@ -41,7 +43,7 @@ type world struct {
 	gate   *access.Gate // nil at the start: everybody's
 
 	dir    string // of the cache
-	policy proxy.Policy
+	policy settings
 
 	mu       sync.Mutex
 	password string
@@ -74,13 +76,35 @@ func newWorld(t *testing.T, account string) *world {
 	return w
 }
 
-// defaults are those of the configuration, with Harbor's proxy-cache project named.
-func defaults() proxy.Policy {
-	return proxy.Policy{
-		TagTTL: 10 * time.Second, StaleIfError: 168 * time.Hour, AccessTTL: 30 * time.Minute,
-		DenialConfirm: 30 * time.Second, RecordPull: 24 * time.Hour, ProxySettle: 15 * time.Minute,
-		Projects: map[string]proxy.Project{"hub-proxy": {ProxyCache: true, TagTTL: 15 * time.Minute}},
+// settings are what an operator would write.
+type settings struct {
+	proxy.Policy
+	routes []route.Route
+	usual  string
+}
+
+// defaults are those of the configuration. Harbor has its own name, by which its names
+// are usual; its proxy-cache project is Docker Hub.
+func defaults() settings {
+	return settings{
+		Policy: proxy.Policy{
+			StaleIfError: 168 * time.Hour, AccessTTL: 30 * time.Minute,
+			DenialConfirm: 30 * time.Second, RecordPull: 24 * time.Hour, ProxySettle: 15 * time.Minute,
+		},
+		routes: []route.Route{
+			{Name: "harbor.example.com", Upstream: "harbor", Repositories: pattern.All("**"), TagTTL: 10 * time.Second},
+			{Name: "docker.io", Upstream: "harbor", Prefix: "hub-proxy", Repositories: pattern.All("**"), ProxyCache: true, TagTTL: 15 * time.Minute},
+		},
+		usual: "harbor.example.com",
 	}
+}
+
+// over is a Proxy with these settings.
+func (s settings) over(u proxy.Upstream, cache *blobcache.Cache, events proxy.Events, log *zap.Logger) *proxy.Proxy {
+	return proxy.New(proxy.Options{
+		Routes: route.New(s.routes), Origins: []proxy.Origin{{Upstream: u, Policy: s.Policy}},
+		Cache: cache, UserAgent: "breakwater/test", Events: events, Log: log,
+	})
 }
 
 // openGate lets in everybody to everything.
@@ -98,12 +122,18 @@ func before(t *testing.T, handler http.Handler) *world {
 	return behind(t, nil, handler)
 }
 
+// oneRoute leaves only that to Harbor under its own name.
+func oneRoute(s *settings) { s.routes = s.routes[:1] }
+
 // behind is before, with a gate of one's own.
-func behind(t *testing.T, gate *access.Gate, handler http.Handler) *world {
+func behind(t *testing.T, gate *access.Gate, handler http.Handler, changes ...func(*settings)) *world {
 	t.Helper()
 	origin := httptest.NewServer(handler)
 	t.Cleanup(origin.Close)
 	w := &world{T: t, dir: t.TempDir(), policy: defaults(), gate: gate}
+	for _, change := range changes {
+		change(&w.policy)
+	}
 	w.start(origin.URL, "")
 	t.Cleanup(func() { w.stop(); w.nothingSecret() })
 	return w
@@ -133,39 +163,50 @@ func (w *world) newLog() *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), w.log, zap.DebugLevel))
 }
 
-func (w *world) start(origin, account string) {
+// clientOf asks one more upstream, as whoever login says.
+func (w *world) clientOf(name, origin string, login func() (username, password string)) *upstream.Client {
 	w.Helper()
 	target, err := url.Parse(origin)
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.log, w.events = &syncBuffer{}, &events{}
-	log := w.newLog()
-	w.client, err = upstream.New(upstream.Options{
-		Name: "harbor", URL: target,
+	client, err := upstream.New(upstream.Options{
+		Name: name, URL: target,
 		Credentials: func() (tokencache.Credentials, error) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return tokencache.Credentials{Username: account, Password: redact.Secret(w.password)}, nil
+			username, password := login()
+			return tokencache.Credentials{Username: username, Password: redact.Secret(password)}, nil
 		},
 		Redirects: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Proxy:     func(*http.Request) (*url.URL, error) { return nil, nil },
-		Events:    w.events, Log: log,
+		Events:    w.events, Log: w.newLog(),
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
+	return client
+}
+
+func (w *world) start(origin, account string) {
+	w.Helper()
+	w.log, w.events = &syncBuffer{}, &events{}
+	log := w.newLog()
+	w.client = w.clientOf("harbor", origin, func() (string, string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return account, w.password
+	})
+	var err error
 	w.cache, err = blobcache.Open(w.Context(), blobcache.Options{
 		Dir: w.dir, MaxSize: 1 << 30, Memory: 16 << 20, LockWait: 5 * time.Second, Events: w.events, Log: log,
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
-	registry := proxy.New(proxy.Options{Upstream: w.client, Cache: w.cache, Policy: w.policy, UserAgent: "breakwater/test", Events: w.events, Log: log})
+	registry := w.policy.over(w.client, w.cache, w.events, log)
 	if w.gate == nil {
 		w.gate = openGate()
 	}
-	server := httptest.NewServer(registry.Behind(w.gate))
+	server := httptest.NewServer(registry.Behind(w.gate, w.policy.usual))
 	w.url = server.URL
 	w.stop = sync.OnceFunc(func() {
 		server.Close()

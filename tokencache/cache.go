@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"breakwater/internal/flight"
+	"breakwater/internal/redact"
 
 	"go.uber.org/zap"
 )
@@ -23,6 +24,10 @@ type Options struct {
 	// refused by each request, so that a rotated secret is noticed. nil is
 	// anonymous access.
 	Credentials func() (Credentials, error)
+	// BearerToken replaces Credentials where upstream takes a token as it is, such as
+	// one of a Kubernetes service account, and has no token service. It is asked anew
+	// for each request, so that a token that was replaced is noticed. nil: exchange.
+	BearerToken func() (redact.Secret, error)
 	// TokenURL replaces the realm of upstream's challenge; nil keeps it.
 	TokenURL *url.URL
 	// Realms lists further origins that a realm may have; credentials go there.
@@ -54,6 +59,7 @@ type Cache struct {
 	registry    *url.URL
 	origin      string // of registry, for messages
 	credentials func() (Credentials, error)
+	bearer      bool // credentials are a token, which is sent as it is
 	tokenURL    *url.URL
 	realms      []*url.URL
 	transport   http.RoundTripper
@@ -102,7 +108,11 @@ func New(o Options) (*Cache, error) {
 		life: flight.NewLife(), trial: make(chan struct{}, 1),
 		credential: credential{state: StateUnknown},
 	}
-	if c.credentials == nil {
+	switch {
+	case o.BearerToken != nil:
+		c.credentials, c.bearer = fromToken(o.BearerToken), true
+		c.known.Store(new(terms)) // there is no token service to be learnt of
+	case c.credentials == nil:
 		c.credentials = func() (Credentials, error) { return Credentials{}, nil }
 	}
 	if c.events == nil {
@@ -164,7 +174,7 @@ func (c *Cache) obtain(q question, after uint64) func(context.Context) (*token, 
 		}
 		creds, err := c.credentials()
 		if err != nil {
-			return nil, c.unavailable("the credentials cannot be read: %v", err)
+			return nil, c.unreadable(err)
 		}
 		c.tokens.belongTo(creds.Username)
 		done, err := c.admit(ctx, creds)
@@ -183,6 +193,10 @@ func (c *Cache) obtain(q question, after uint64) func(context.Context) (*token, 
 		c.tokens.put(q, got)
 		return got, nil
 	}
+}
+
+func (c *Cache) unreadable(err error) error {
+	return c.unavailable("the credentials cannot be read: %v", err)
 }
 
 // aside tells failures that say nothing of the identity as a whole, so that one

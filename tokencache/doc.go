@@ -21,6 +21,10 @@
 //     upstream's word, and its 401 is handed to the caller.
 //  6. Tokens in use are renewed before they expire (renew.go).
 //
+// Where the operator gives a token that upstream takes as it is, there is neither
+// challenge nor exchange, and each request carries what is in the file now
+// (bearer.go).
+//
 // Of somebody else's credentials nothing is kept: what they are granted is asked each
 // time ([Cache.Ask], ask.go).
 //

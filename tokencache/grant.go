@@ -60,15 +60,20 @@ func (c *Cache) Grant(ctx context.Context, s Scope) (Grant, error) {
 	return got.grant, nil
 }
 
+// TokenService tells whether there is a token service, so that [Cache.Grant] tells
+// of a right. Where there is none (an open registry, Basic, [Options].BearerToken) only
+// the answer to a request for content does. It is true while nothing is known of
+// upstream; nothing is asked of the network.
+func (c *Cache) TokenService() bool {
+	known := c.known.Load()
+	return known == nil || known.scheme == schemeBearer
+}
+
 // Distrust drops the token that is held for s: it would outlive a right that was found
 // to be gone. The next request asks for another one.
 func (c *Cache) Distrust(s Scope) {
 	if known := c.known.Load(); known != nil && known.scheme != "" {
-		q := c.question(known, []Scope{s})
-		if known.scheme == schemeBasic {
-			q = q.basic()
-		}
-		c.tokens.drop(q.key)
+		c.tokens.drop(c.answering(known, s).key)
 	}
 }
 
@@ -85,12 +90,17 @@ func (c *Cache) Exchanged(s Scope) time.Time {
 	case known.scheme == "":
 		return time.Now()
 	}
+	if held := c.tokens.held(c.answering(known, s).key, 0); held != nil && !held.noGrant {
+		return held.exchanged
+	}
+	return time.Time{}
+}
+
+// answering is the question whose answer is used for s.
+func (c *Cache) answering(known *terms, s Scope) question {
 	q := c.question(known, []Scope{s})
 	if known.scheme == schemeBasic {
 		q = q.basic()
 	}
-	if held := c.tokens.held(q.key, 0); held != nil && !held.noGrant {
-		return held.exchanged
-	}
-	return time.Time{}
+	return q
 }

@@ -81,6 +81,16 @@ func (t *tokens) held(key string, after uint64) *token {
 	return e.token
 }
 
+// peek is held of whatever generation, for whoever only looks.
+func (t *tokens) peek(key string) *token {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.entries.Peek(key); ok && e.token != nil && time.Now().Before(e.token.usable) {
+		return e.token
+	}
+	return nil
+}
+
 // drop forgets the key's token, and what would renew it.
 func (t *tokens) drop(key string) {
 	t.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"breakwater/internal/redact"
@@ -22,7 +23,13 @@ import (
 // that caused an exchange; or the request's body could not be sent twice. Errors
 // are [*CredentialError], [*NoGrantError], [*UnavailableError], [*RealmError],
 // [ErrClosed], the context's, and those of next.
+//
+// With [Options].BearerToken there is neither scope nor exchange: a 401 becomes a
+// [*CredentialError].
 func (c *Cache) Transport(next http.RoundTripper) http.RoundTripper {
+	if c.bearer {
+		return &bearer{cache: c, next: next}
+	}
 	return &transport{cache: c, next: next}
 }
 
@@ -46,8 +53,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // is made once.
 func (t *transport) roundTrip(req *http.Request) (resp *http.Response, sent bool, err error) {
 	c := t.cache
-	if !SameOrigin(req.URL, c.registry) {
-		return nil, false, fmt.Errorf("tokencache: %s is not at %s, for which the credentials are", redact.URL(req.URL), c.origin)
+	if err := c.placed(req.URL); err != nil {
+		return nil, false, err
 	}
 	began := c.generations.Load()
 	use := attempt{scopes: scopesOf(req.Context())}
@@ -55,7 +62,11 @@ func (t *transport) roundTrip(req *http.Request) (resp *http.Response, sent bool
 		if err := c.authorize(req.Context(), &use); err != nil {
 			return nil, sent, err
 		}
-		outgoing, err := prepared(req, use, sent)
+		var authorization redact.Secret
+		if use.token != nil {
+			authorization = use.token.authorization
+		}
+		outgoing, err := prepared(req, authorization, sent)
 		if err != nil {
 			return nil, sent, err
 		}
@@ -78,13 +89,22 @@ func repeatable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-// prepared clones the request, which a RoundTripper must not change.
-func prepared(req *http.Request, use attempt, again bool) (*http.Request, error) {
+// placed refuses a request that goes elsewhere than the credentials.
+func (c *Cache) placed(u *url.URL) error {
+	if !SameOrigin(u, c.registry) {
+		return fmt.Errorf("tokencache: %s is not at %s, for which the credentials are", redact.URL(u), c.origin)
+	}
+	return nil
+}
+
+// prepared clones the request, which a RoundTripper must not change. Without an
+// authorization it carries none.
+func prepared(req *http.Request, authorization redact.Secret, again bool) (*http.Request, error) {
 	outgoing := req.Clone(req.Context())
 	outgoing.Header.Del("Authorization")
 	outgoing.Header.Del("Cookie") // any sid makes Harbor refuse a POST
-	if use.token != nil {
-		outgoing.Header.Set("Authorization", use.token.authorization.Reveal())
+	if authorization != "" {
+		outgoing.Header.Set("Authorization", authorization.Reveal())
 	}
 	if again && req.GetBody != nil {
 		body, err := req.GetBody()

@@ -256,6 +256,17 @@ func (f *Fill) Size() int64 {
 	return f.size
 }
 
+// Arrived tells how many bytes of the blob have come, and its size: -1 as long as that
+// is not known.
+func (f *Fill) Arrived() (arrived, size int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.have {
+		arrived += s.end - s.start
+	}
+	return arrived, f.size
+}
+
 type silent struct{}
 
 func (silent) FillEnded(string, int64) {}

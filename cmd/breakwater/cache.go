@@ -223,10 +223,7 @@ func (k *keeper) with(command *cobra.Command, do func(control.Cache) error) erro
 	if k.format != "table" && k.format != "json" {
 		return fmt.Errorf("--output %q: write table or json", k.format)
 	}
-	if k.file != "" && k.dir != "" {
-		return errors.New("--cache-dir and --config are both given: keep one of them")
-	}
-	c, err := config.LoadCache(k.file, k.dir)
+	c, err := locateCache(k.file, k.dir)
 	if err != nil {
 		return err
 	}
@@ -244,6 +241,14 @@ func (k *keeper) with(command *cobra.Command, do func(control.Cache) error) erro
 		return failure{err}
 	}
 	return nil
+}
+
+// locateCache finds the cache that --config or --cache-dir means.
+func locateCache(file, dir string) (config.Cache, error) {
+	if file != "" && dir != "" {
+		return config.Cache{}, errors.New("--cache-dir and --config are both given: keep one of them")
+	}
+	return config.LoadCache(file, dir)
 }
 
 // find asks the instance that runs on the folder, or opens the stopped cache.

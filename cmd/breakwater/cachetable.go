@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"breakwater/internal/control"
+	"breakwater/internal/plain"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -74,7 +75,7 @@ func (p printer) entry(e control.Entry) error {
 	if in == "" {
 		in = "-"
 	}
-	return p.say(e, row, e.Digest, size(e.Size), ago(e.Used), strings.Join(slices.Compact(kinds), ","), in)
+	return p.say(e, row, e.Digest, plain.Size(e.Size), ago(e.Used), strings.Join(slices.Compact(kinds), ","), in)
 }
 
 // standing is a cache in numbers, and which one.
@@ -94,12 +95,12 @@ func (p printer) stat(s standing) error {
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "folder\t%s (%s)\n", s.Dir, state)
-	fmt.Fprintf(table, "held\t%s in %d objects\n", size(s.Bytes), s.Objects)
+	fmt.Fprintf(table, "held\t%s in %d objects\n", plain.Size(s.Bytes), s.Objects)
 	if s.Running {
-		fmt.Fprintf(table, "may hold\t%s\n", size(s.Budget))
-		fmt.Fprintf(table, "under way\t%s promised, %d objects being read\n", size(s.Promised), s.Pinned)
+		fmt.Fprintf(table, "may hold\t%s\n", plain.Size(s.Budget))
+		fmt.Fprintf(table, "under way\t%s promised, %d objects being read\n", plain.Size(s.Promised), s.Pinned)
 	}
-	fmt.Fprintf(table, "disk\t%s free\n", size(s.Free))
+	fmt.Fprintf(table, "disk\t%s free\n", plain.Size(s.Free))
 	if !s.Oldest.IsZero() {
 		fmt.Fprintf(table, "next to go\tlast used %s ago\n", ago(s.Oldest))
 	}
@@ -129,7 +130,7 @@ func (p printer) result(r control.Result) error {
 	if p.json == nil && r.Err == "" {
 		return nil
 	}
-	if err := p.say(r, "%s  %s  %s\n", r.Digest, size(r.Size), r.Err); err != nil {
+	if err := p.say(r, "%s  %s  %s\n", r.Digest, plain.Size(r.Size), r.Err); err != nil {
 		return err
 	}
 	return p.flush()
@@ -139,7 +140,7 @@ func (p printer) verified(v verified) error {
 	if p.json != nil {
 		return nil // each result has been told
 	}
-	_, err := fmt.Fprintf(p.out, "verified %d objects, %s: %d wrong\n", v.objects, size(v.bytes), v.wrong)
+	_, err := fmt.Fprintf(p.out, "verified %d objects, %s: %d wrong\n", v.objects, plain.Size(v.bytes), v.wrong)
 	return err
 }
 
@@ -147,7 +148,7 @@ func (p printer) purged(purged control.Purged) error {
 	if purged == (control.Purged{}) {
 		return p.say(purged, "nothing held\n")
 	}
-	return p.say(purged, "purged %d objects, %s, and %d links\n", purged.Objects, size(purged.Bytes), purged.Links)
+	return p.say(purged, "purged %d objects, %s, and %d links\n", purged.Objects, plain.Size(purged.Bytes), purged.Links)
 }
 
 // changed tells that a digest was blocked or unblocked, or with "" neither.
@@ -158,30 +159,10 @@ func (p printer) changed(done string, d digest.Digest) error {
 	return p.say(map[string]digest.Digest{done: d}, "%s %s\n", done, d)
 }
 
-// size is a number of bytes for people: 1.4 GiB.
-func size(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n)/(1<<10), "KMGTPE"
-	for value >= 1<<10 {
-		value, units = value/(1<<10), units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", value, units[0])
-}
-
-// ago is the time since t for people, in its largest unit of which there are two.
+// ago is the time since t for people.
 func ago(t time.Time) string {
-	since := max(time.Since(t), 0)
-	switch {
-	case t.IsZero():
+	if t.IsZero() {
 		return "-"
-	case since < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(since.Seconds()))
-	case since < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(since.Minutes()))
-	case since < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(since.Hours()))
 	}
-	return fmt.Sprintf("%dd", int(since.Hours()/24))
+	return plain.Span(time.Since(t))
 }

@@ -17,7 +17,6 @@ import (
 	"breakwater/metrics"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
-	"breakwater/proxy/upstream"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -58,7 +57,7 @@ configuration is wrong.`,
 		report := doctor.NewReport(command.OutOrStdout())
 		reportConfiguration(report, from.file, c.Warnings)
 		reportFolder(report, c.Cache)
-		if err := checkUpstream(command.Context(), report, c, repositories); err != nil {
+		if err := checkUpstreams(command.Context(), report, c, repositories); err != nil {
 			return failure{err}
 		}
 		fine, err := report.Close()
@@ -134,10 +133,10 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 
 // reportListeners builds what stands before each listener, and says who may pull
 // there. It listens nowhere, and asks the issuers of tokens for their keys.
-func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, u config.Upstream, client *upstream.Client) {
+func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, upstreams []asked) {
 	report.Section("listeners")
 	for i, l := range listeners {
-		d, err := newDoor(l, account{client, u.Username}, metrics.New(version), zap.NewNop())
+		d, err := newDoor(l, upstreams, metrics.New(version), zap.NewNop())
 		if err != nil {
 			report.Fail(string(l.Address), fmt.Sprintf("listeners[%d].%v", i, err), "mend the file, serve would not start with it")
 			continue
@@ -180,26 +179,27 @@ func reportCertificate(report *doctor.Report, d *door) {
 	}
 }
 
-// checkUpstream has the doctor look at one upstream through the very client
-// that would serve it.
-func checkUpstream(ctx context.Context, report *doctor.Report, c config.Config, repositories []string) error {
+// checkUpstreams has the doctor look at each upstream through the very client that
+// would serve it.
+func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config, repositories []string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	u := only(c.Upstreams)
-	settings, err := upstreamTLS(u)
+	// What the clients would log and count, the report says in its own words.
+	upstreams, err := newUpstreams(c.Upstreams, metrics.New(version), zap.NewNop())
 	if err != nil {
 		return err
 	}
-	// What the client would log and count, the report says in its own words.
-	client, err := newUpstream(u, metrics.New(version), zap.NewNop())
-	if err != nil {
-		return err
+	reportListeners(ctx, report, c.Listeners, upstreams)
+	for _, a := range upstreams {
+		settings, err := upstreamTLS(a.Upstream)
+		if err != nil {
+			return err
+		}
+		doctor.Check(ctx, report, doctor.Upstream{
+			Name: a.Name, URL: a.URL.URL, Account: a.Username, TokenURL: a.TokenURL.URL,
+			Client: a.client, Proxy: http.ProxyFromEnvironment, TLS: settings,
+			UserAgent: "breakwater/" + version, Repositories: repositories,
+		})
 	}
-	reportListeners(ctx, report, c.Listeners, u, client)
-	doctor.Check(ctx, report, doctor.Upstream{
-		Name: u.Name, URL: u.URL.URL, Account: u.Username, TokenURL: u.TokenURL.URL,
-		Client: client, Proxy: http.ProxyFromEnvironment, TLS: settings,
-		UserAgent: "breakwater/" + version, Repositories: repositories,
-	})
-	return client.Close()
+	return closeUpstreams(upstreams)
 }

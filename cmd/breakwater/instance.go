@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +18,7 @@ import (
 	"breakwater/internal/control"
 	"breakwater/metrics"
 	"breakwater/proxy"
-	"breakwater/proxy/upstream"
+	"breakwater/proxy/route"
 
 	"go.uber.org/zap"
 )
@@ -32,16 +34,16 @@ const (
 
 // instance is one running Breakwater: what it listens on, and whom it asks.
 type instance struct {
-	log      *zap.Logger
-	grace    time.Duration // what bodies under way get after SIGTERM
-	registry *proxy.Proxy
-	cache    *blobcache.Cache
-	dir      string // of the cache
-	upstream *upstream.Client
-	origin   config.Upstream
-	doors    []*door
-	counts   *metrics.Metrics
-	files    *config.Watched
+	log       *zap.Logger
+	grace     time.Duration // what bodies under way get after SIGTERM
+	registry  *proxy.Proxy
+	cache     *blobcache.Cache
+	dir       string // of the cache
+	routes    *route.Table
+	upstreams []asked
+	doors     []*door
+	counts    *metrics.Metrics
+	files     *config.Watched
 	// watchEvery is how soon a changed certificate file is noticed. A changed
 	// password is read with the next token exchange.
 	watchEvery time.Duration
@@ -89,7 +91,7 @@ func (i *instance) addAdmin(address string, handler http.Handler) {
 // addDoor serves the registry to those whom the door lets in.
 func (i *instance) addDoor(d *door) {
 	i.doors = append(i.doors, d)
-	s := i.add("registry", string(d.Address), i.registry.Behind(d.gate))
+	s := i.add("registry", string(d.Address), i.registry.Behind(d.gate, d.Default))
 	s.ConnState = d.gate.ConnState
 	s.TLSConfig = d.tls()
 }
@@ -149,15 +151,15 @@ func (i *instance) run(ctx context.Context) error {
 	return errors.Join(err, i.close())
 }
 
-// control answers `breakwater cache` on a socket in the cache's folder, until the
+// control answers `breakwater cache` and `breakwater explain` on a socket in the cache's folder, until the
 // func that it returns is called.
 func (i *instance) control() func() {
 	if i.dir == "" {
 		return func() {}
 	}
-	asked, err := control.Serve(i.dir, steward{i.cache, i.dir}, i.log)
+	asked, err := control.Serve(i.dir, steward{i.cache, i.dir}, i.explain, i.log)
 	if err != nil {
-		i.log.Error("`breakwater cache` cannot ask this instance; it serves all the same", zap.Error(err))
+		i.log.Error("`breakwater cache` and `breakwater explain` cannot ask this instance; it serves all the same", zap.Error(err))
 		return func() {}
 	}
 	return func() { _ = asked.Close() } // of a socket that nobody asks any more
@@ -165,7 +167,7 @@ func (i *instance) control() func() {
 
 // close ends the background work, from the road down to the disk.
 func (i *instance) close() error {
-	return errors.Join(closeDoors(i.doors), i.registry.Close(), i.upstream.Close(), i.cache.Close())
+	return errors.Join(closeDoors(i.doors), i.registry.Close(), closeUpstreams(i.upstreams), i.cache.Close())
 }
 
 // where an operator sets the address of each role.
@@ -189,21 +191,36 @@ func (i *instance) listen() error {
 
 // announce says what is served, to whom, from where.
 func (i *instance) announce() {
-	account := i.origin.Username
-	if account == "" {
-		account = "nobody (no username is set)"
-	}
 	registry, kept := i.addresses("registry"), i.cache.Stats().Disk
 	for n, d := range i.doors {
 		i.log.Info(fmt.Sprintf("at %s: %s", registry[n], d.who()),
-			zap.String("listener", string(d.Address)), zap.String("mode", d.gate.Mode.Name()), zap.Bool("tls", d.certificate != nil), zap.Int("rules", len(d.Allow)))
+			zap.String("listener", string(d.Address)), zap.String("mode", d.gate.Mode.Name()), zap.String("default", d.Default), zap.Bool("tls", d.certificate != nil), zap.Int("rules", len(d.Allow)))
 	}
-	i.log.Info(fmt.Sprintf("serving %s, as %s may pull there, at %v", i.origin.URL, account, registry),
-		zap.String("version", version), zap.String("upstream", i.origin.Name), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")),
+	for _, r := range i.routes.Routes() {
+		i.log.Info(fmt.Sprintf("%s leads to %s", r.Name, path.Join(r.Upstream, r.Prefix)), zap.String("route", r.Name), zap.String("prefix", r.Prefix), zap.Bool("proxy_cache", r.ProxyCache), zap.Duration("tag_ttl", r.TagTTL))
+	}
+	i.log.Info(fmt.Sprintf("serving %s at %v", served(i.upstreams), registry),
+		zap.String("version", version), zap.Strings("registry", registry), zap.Strings("admin", i.addresses("admin")),
 		zap.String("cache_dir", i.dir), zap.Int64("cache_budget", kept.Budget), zap.Int64("cache_bytes", kept.Bytes), zap.Int("cache_objects", kept.Objects))
 	if i.listening != nil {
 		i.listening(i)
 	}
+}
+
+// served names the upstreams, and the account that Breakwater has at each.
+func served(upstreams []asked) string {
+	var all []string
+	for _, a := range upstreams {
+		as := a.Username
+		switch {
+		case a.BearerTokenFile != "":
+			as = "whoever the token in " + a.BearerTokenFile + " is"
+		case as == "":
+			as = "nobody (no username is set)"
+		}
+		all = append(all, fmt.Sprintf("%s, as %s may pull there,", a.URL, as))
+	}
+	return strings.Join(all, " and ")
 }
 
 // shutdown stops accepting, waits for answers under way, and cuts what is left
@@ -234,7 +251,9 @@ func (i *instance) shutdown() {
 // What does not fit together yet (a certificate whose key is still the old one) is
 // tried again when the next file changes; until then the old ones stay in use.
 func (i *instance) reload(changed []string) {
-	i.reloaded("upstreams."+i.origin.Name, []string{i.origin.CAFile, i.origin.CertFile, i.origin.KeyFile}, changed, i.reloadUpstream)
+	for _, a := range i.upstreams {
+		i.reloaded("upstreams."+a.Name, []string{a.CAFile, a.CertFile, a.KeyFile}, changed, a.reload)
+	}
 	for n, d := range i.doors {
 		at := fmt.Sprintf("listeners[%d]", n)
 		if d.certificate != nil {
@@ -260,12 +279,12 @@ func (i *instance) reloaded(part string, files, changed []string, reload func() 
 	i.log.Info("changed files are in use", zap.String("part", part), zap.Strings("files", files))
 }
 
-// reloadUpstream is about certificates; a password is read with the next exchange.
-func (i *instance) reloadUpstream() error {
-	settings, err := upstreamTLS(i.origin)
+// reload is about certificates; a password is read with the next exchange.
+func (a asked) reload() error {
+	settings, err := upstreamTLS(a.Upstream)
 	if err != nil {
 		return err
 	}
-	i.upstream.SetTLS(settings)
+	a.client.SetTLS(settings)
 	return nil
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"breakwater/config"
+	"breakwater/internal/pattern"
 	"breakwater/proxy/access"
-	"breakwater/proxy/upstream"
 
 	"go.uber.org/zap"
 )
@@ -23,17 +24,11 @@ type door struct {
 	certificate *certificate // nil: plain http
 }
 
-// account is Breakwater's own, at the Harbor that listeners in harbor mode ask.
-type account struct {
-	*upstream.Client
-	username string
-}
-
 // openDoors builds the doors of all listeners; nothing is asked of the network.
-func openDoors(listeners []config.Listener, harbor account, events access.Events, log *zap.Logger) ([]*door, error) {
+func openDoors(listeners []config.Listener, upstreams []asked, events access.Events, log *zap.Logger) ([]*door, error) {
 	var doors []*door
 	for i, l := range listeners {
-		d, err := newDoor(l, harbor, events, log)
+		d, err := newDoor(l, upstreams, events, log)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("listeners[%d].%w", i, err), closeDoors(doors))
 		}
@@ -43,7 +38,7 @@ func openDoors(listeners []config.Listener, harbor account, events access.Events
 }
 
 // newDoor's errors begin with the key below the listener that they are about.
-func newDoor(l config.Listener, harbor account, events access.Events, log *zap.Logger) (*door, error) {
+func newDoor(l config.Listener, upstreams []asked, events access.Events, log *zap.Logger) (*door, error) {
 	d := &door{Listener: l}
 	if l.TLS != nil {
 		d.certificate = &certificate{certFile: l.TLS.CertFile, keyFile: l.TLS.KeyFile}
@@ -51,7 +46,7 @@ func newDoor(l config.Listener, harbor account, events access.Events, log *zap.L
 			return nil, err
 		}
 	}
-	mode, err := newMode(l, harbor, events, log.With(zap.String("listener", string(l.Address))))
+	mode, err := newMode(l, upstreams, events, log.With(zap.String("listener", string(l.Address))))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from(l), err)
 	}
@@ -86,7 +81,7 @@ func from(l config.Listener) string {
 }
 
 // newMode builds the one access mode that a valid listener has.
-func newMode(l config.Listener, harbor account, events access.Events, log *zap.Logger) (access.Mode, error) {
+func newMode(l config.Listener, upstreams []asked, events access.Events, log *zap.Logger) (access.Mode, error) {
 	name := string(l.Address)
 	switch {
 	case l.Password != nil:
@@ -96,7 +91,8 @@ func newMode(l config.Listener, harbor account, events access.Events, log *zap.L
 	case l.MTLS != nil:
 		return access.NewCertificate(access.CertificateOptions{Read: file(l.MTLS.CAFile), Listener: name, Events: events, Log: log})
 	case l.Harbor != nil:
-		return access.NewHarbor(access.HarborOptions{Upstream: harbor, Own: harbor.username, Listener: name, Events: events, Log: log}), nil
+		harbor := upstreams[slices.IndexFunc(upstreams, func(a asked) bool { return a.Name == l.Harbor.Upstream })]
+		return access.NewHarbor(access.HarborOptions{Upstream: harbor.client, Name: harbor.Name, Own: harbor.Username, Listener: name, Events: events, Log: log}), nil
 	}
 	networks := make([]netip.Prefix, len(l.Anonymous.Networks))
 	for i, network := range l.Anonymous.Networks {
@@ -137,18 +133,10 @@ func allowed(rules []config.Rule) access.Policy {
 	for _, r := range rules {
 		policy = append(policy, access.Rule{
 			Anyone:   len(r.Subjects)+len(r.Groups) == 0,
-			Subjects: patterns(r.Subjects), Groups: patterns(r.Groups), Pull: patterns(r.Pull),
+			Subjects: pattern.All(r.Subjects...), Groups: pattern.All(r.Groups...), Pull: pattern.All(r.Pull...),
 		})
 	}
 	return policy
-}
-
-func patterns(texts []string) []access.Pattern {
-	made := make([]access.Pattern, len(texts))
-	for i, text := range texts {
-		made[i] = access.NewPattern(text)
-	}
-	return made
 }
 
 // tls is what the listener is served with; nil for plain http.

@@ -41,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(serveCommand(), checkCommand(), cacheCommand(openStopped), demoCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), cacheCommand(openStopped), explainCommand(), demoCommand(), clientConfigCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"breakwater/blobcache"
@@ -25,39 +27,39 @@ import (
 // The cache's folder is taken, for which ctx bounds the waiting.
 func assemble(ctx context.Context, c config.Config, log *zap.Logger) (*instance, error) {
 	files := config.Watch(c.Files()) // before they are read below, so that no change falls between
-	origin := only(c.Upstreams)
-	counts := metrics.New(version, origin.Name)
+	counts := metrics.New(version, slices.Sorted(maps.Keys(c.Upstreams))...)
 	cache, err := openCache(ctx, c.Cache, counts, log)
 	if err != nil {
 		return nil, err
 	}
-	client, err := newUpstream(origin, counts, log)
+	upstreams, err := newUpstreams(c.Upstreams, counts, log)
 	if err != nil {
 		return nil, errors.Join(err, cache.Close())
 	}
-	doors, err := openDoors(c.Listeners, account{client, origin.Username}, counts, log)
+	doors, err := openDoors(c.Listeners, upstreams, counts, log)
 	if err != nil {
-		return nil, errors.Join(err, client.Close(), cache.Close())
+		return nil, errors.Join(err, closeUpstreams(upstreams), cache.Close())
 	}
 	counts.WatchCache(func() metrics.Held { return held(cache) })
+	table := c.Table()
 	registry := proxy.New(proxy.Options{
-		Upstream:  client,
+		Routes:    table,
+		Origins:   origins(upstreams),
 		Cache:     cache,
-		Policy:    policy(origin),
 		UserAgent: "breakwater/" + version,
 		Events:    counts,
 		Log:       log,
 	})
 	i := &instance{
-		grace:    c.ShutdownGrace.Duration,
-		log:      log,
-		registry: registry,
-		cache:    cache,
-		dir:      cache.Dir(),
-		upstream: client,
-		origin:   origin,
-		files:    files,
-		counts:   counts,
+		grace:     c.ShutdownGrace.Duration,
+		log:       log,
+		registry:  registry,
+		routes:    table,
+		cache:     cache,
+		dir:       cache.Dir(),
+		upstreams: upstreams,
+		files:     files,
+		counts:    counts,
 
 		watchEvery: 10 * time.Second,
 	}
@@ -92,18 +94,48 @@ func openCache(ctx context.Context, c config.Cache, events blobcache.Events, log
 	return cache, err
 }
 
+// asked is an upstream, and the client that asks it.
+type asked struct {
+	config.Upstream
+	client *upstream.Client
+}
+
+// newUpstreams builds the clients of all upstreams, in the order of their names.
+func newUpstreams(configured map[string]config.Upstream, events upstream.Events, log *zap.Logger) ([]asked, error) {
+	var all []asked
+	for _, name := range slices.Sorted(maps.Keys(configured)) {
+		client, err := newUpstream(configured[name], events, log)
+		if err != nil {
+			return nil, errors.Join(err, closeUpstreams(all))
+		}
+		all = append(all, asked{configured[name], client})
+	}
+	return all, nil
+}
+
+func closeUpstreams(all []asked) error {
+	var err error
+	for _, a := range all {
+		err = errors.Join(err, a.client.Close())
+	}
+	return err
+}
+
+// origins are the upstreams as the road knows them.
+func origins(all []asked) []proxy.Origin {
+	var made []proxy.Origin
+	for _, a := range all {
+		made = append(made, proxy.Origin{Upstream: a.client, Policy: policy(a.Upstream)})
+	}
+	return made
+}
+
 // policy turns an upstream's configuration into how long what it said holds.
 func policy(u config.Upstream) proxy.Policy {
-	p := proxy.Policy{
-		TagTTL: u.TagTTL.Duration, StaleIfError: u.StaleIfError.Duration, AccessTTL: u.AccessTTL.Duration,
+	return proxy.Policy{
+		StaleIfError: u.StaleIfError.Duration, AccessTTL: u.AccessTTL.Duration,
 		DenialConfirm: u.DenialConfirm.Duration, RecordPull: u.RecordPull.Duration, ProxySettle: u.ProxySettle.Duration,
-		Projects: make(map[string]proxy.Project, len(u.Projects)),
 	}
-	for name := range u.Projects {
-		project := u.Project(name)
-		p.Projects[name] = proxy.Project{ProxyCache: project.ProxyCache, Complete: project.Complete, TagTTL: project.TagTTL.Duration}
-	}
-	return p
 }
 
 // newUpstream turns an upstream's configuration into its client.
@@ -139,12 +171,4 @@ func newUpstream(u config.Upstream, events upstream.Events, log *zap.Logger) (*u
 		return nil, fmt.Errorf("upstreams.%s: %w", u.Name, err)
 	}
 	return client, nil
-}
-
-// only returns the one upstream that a valid configuration has for now.
-func only(upstreams map[string]config.Upstream) config.Upstream {
-	for _, u := range upstreams {
-		return u
-	}
-	return config.Upstream{}
 }

@@ -22,11 +22,12 @@ const everything = "everything"
 var allowed = map[string][]string{
 	"cmd/breakwater": {everything},
 
-	"config":         {"internal/redact"},
+	"config":         {"proxy/registry", "proxy/route", "internal/pattern", "internal/redact"},
 	"metrics":        {"proxy", "proxy/access", "blobcache", "tokencache"},
-	"proxy":          {"proxy/access", "proxy/registry", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
-	"proxy/access":   {"proxy/registry", "tokencache", "internal/flight", "internal/redact"},
+	"proxy":          {"proxy/access", "proxy/registry", "proxy/route", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
+	"proxy/access":   {"proxy/registry", "tokencache", "internal/flight", "internal/pattern", "internal/redact"},
 	"proxy/registry": {},
+	"proxy/route":    {"proxy/registry", "internal/pattern"},
 	"proxy/upstream": {"tokencache", "proxy/registry", "internal/redact"},
 	"tokencache":     {"internal/flight", "internal/redact"},
 
@@ -36,19 +37,23 @@ var allowed = map[string][]string{
 	"blobcache/index": {},
 
 	"internal/architecture": {},
+	"internal/clientkit":    {},
 	"internal/control":      {},
 	"internal/demo":         {"internal/harbortest"},
 	"internal/doctor":       {"tokencache", "proxy/registry", "proxy/upstream", "internal/redact"},
+	"internal/explain":      {"proxy", "proxy/registry", "internal/plain"},
 	"internal/flight":       {},
 	"internal/harbortest":   {},
+	"internal/pattern":      {},
+	"internal/plain":        {},
 	"internal/redact":       {},
 
 	"test/e2e": {},
 }
 
-// testsAlso are open to the tests of every package: the Harbor stand-in, and
-// the type in which a secret travels.
-var testsAlso = []string{"internal/harbortest", "internal/redact"}
+// testsAlso are open to the tests of every package: the Harbor stand-in, the type in
+// which a secret travels, and the language in which names are meant.
+var testsAlso = []string{"internal/harbortest", "internal/pattern", "internal/redact"}
 
 // confined are the libraries that stay in one room: the only packages that may
 // import them, and the only ones whose tests may.

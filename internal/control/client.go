@@ -18,7 +18,7 @@ import (
 // blocked digests have a quarter of it.
 const maxAnswer = 32 << 20
 
-// Client is the [Cache] of a running instance.
+// Client is the [Cache] of a running instance, which can be asked to explain, too.
 type Client struct {
 	ctx  context.Context // of everything that is asked
 	http http.Client
@@ -101,6 +101,12 @@ func (c *Client) Unblock(d digest.Digest) error {
 	return c.value(http.MethodPost, "/cache/unblock", url.Values{"digest": {d.String()}}, new(struct{}))
 }
 
+// Explain asks how the pull of an image would go now, and decodes what it is told: see
+// [Explain]. Its error is a [Mistake] where that is what it was there.
+func (c *Client) Explain(image, listener string, into any) error {
+	return c.value(http.MethodGet, "/explain", url.Values{"image": {image}, "listener": {listener}}, into)
+}
+
 // value decodes a whole answer.
 func (c *Client) value(method, path string, query url.Values, into any) error {
 	body, err := c.ask(c.ctx, method, path, query)
@@ -133,5 +139,9 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values)
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&said); err != nil || said.Error == "" {
 		return nil, fmt.Errorf("the running instance answers %s to %s: it is of another version, restart it with this one", resp.Status, path)
 	}
-	return nil, errors.New(said.Error)
+	err = errors.New(said.Error)
+	if resp.StatusCode == http.StatusBadRequest {
+		err = Mistake{err}
+	}
+	return nil, err
 }

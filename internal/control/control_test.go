@@ -167,7 +167,7 @@ func TestOneVerificationAtATime(t *testing.T) {
 func TestAVerificationIsInTheLog(t *testing.T) {
 	logged, lines := observer.New(zap.InfoLevel)
 	cache, dir := held(), t.TempDir()
-	server, err := control.Serve(dir, cache, zap.New(logged))
+	server, err := control.Serve(dir, cache, nil, zap.New(logged))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestNobodyAnswers(t *testing.T) {
 			t.Errorf("%s: Dial = %v, want ErrNotRunning", what, err)
 		}
 	}
-	if _, err := control.Serve(gone, held(), nil); err == nil {
+	if _, err := control.Serve(gone, held(), nil, nil); err == nil {
 		t.Error("a socket was opened in a folder that is not there")
 	}
 }

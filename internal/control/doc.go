@@ -1,5 +1,6 @@
 // Package control is how an operator looks into a cache and takes things out of
-// it, whether an instance is running on it or not.
+// it, whether an instance is running on it or not; and has a running one explain how it
+// would serve an image.
 //
 // [Cache] is all that can be asked, in one interface. A stopped cache is opened
 // and asked itself. On a running one the instance does so for others: [Serve]

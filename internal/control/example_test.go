@@ -22,7 +22,7 @@ func ExampleDial() {
 	_, err = control.Dial(context.Background(), dir)
 	fmt.Println(errors.Is(err, control.ErrNotRunning), err)
 
-	server, err := control.Serve(dir, held(), zap.NewNop())
+	server, err := control.Serve(dir, held(), nil, zap.NewNop())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -124,7 +124,7 @@ func held() *fake {
 // serve answers for cache in dir until the end of the test.
 func serve(t *testing.T, dir string, cache control.Cache) *control.Server {
 	t.Helper()
-	s, err := control.Serve(dir, cache, zap.NewNop())
+	s, err := control.Serve(dir, cache, nil, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,9 +27,15 @@ const (
 	idleTimeout   = time.Minute
 )
 
+// Explain tells how the pull of an image would go now: at the listener of that address
+// or, for "", wherever the image's name leads. What it returns is made JSON of. Its
+// error is a [Mistake] where image or listener cannot be meant.
+type Explain func(ctx context.Context, image, listener string) (any, error)
+
 // Server answers for a running instance on the socket in its cache folder.
 type Server struct {
 	cache     Cache
+	explain   Explain
 	log       *zap.Logger
 	socket    string // path
 	http      http.Server
@@ -37,10 +44,10 @@ type Server struct {
 	running sync.WaitGroup // the listener and each connection
 }
 
-// Serve answers for cache on a socket in dir, which must exist and be locked by
-// the caller, until Close. An error says that this instance cannot be asked; it
-// may serve all the same.
-func Serve(dir string, cache Cache, log *zap.Logger) (*Server, error) {
+// Serve answers for cache, and for whoever explains, on a socket in dir, which must
+// exist and be locked by the caller, until Close. An error says that this instance
+// cannot be asked; it may serve all the same.
+func Serve(dir string, cache Cache, explain Explain, log *zap.Logger) (*Server, error) {
 	listener, err := listen(dir)
 	if err != nil {
 		return nil, fmt.Errorf("the control socket: %w", err)
@@ -49,7 +56,7 @@ func Serve(dir string, cache Cache, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		panic("control: the level warn is a level: " + err.Error())
 	}
-	s := &Server{cache: cache, log: log, socket: filepath.Join(dir, Socket)}
+	s := &Server{cache: cache, explain: explain, log: log, socket: filepath.Join(dir, Socket)}
 	s.http = http.Server{
 		Handler: s.routes(), ConnState: s.count, ErrorLog: faults,
 		MaxHeaderBytes: maxQuestion, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -83,8 +90,14 @@ func (s *Server) Close() error {
 	return err
 }
 
-// mistake is an error of whoever asked.
-type mistake struct{ error }
+// Mistake is an error of whoever asked, here and at the other end.
+type Mistake struct{ Err error }
+
+// Error is that of what it is.
+func (m Mistake) Error() string { return m.Err.Error() }
+
+// Unwrap gives what it is.
+func (m Mistake) Unwrap() error { return m.Err }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -98,17 +111,22 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /cache/purge", answer(s.purge))
 	mux.HandleFunc("POST /cache/block", answer(s.change("blocked", s.cache.Block)))
 	mux.HandleFunc("POST /cache/unblock", answer(s.change("unblocked", s.cache.Unblock)))
+	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
+		answer(func(query url.Values) (any, error) {
+			return s.explain(r.Context(), query.Get("image"), query.Get("listener"))
+		})(w, r)
+	})
 	return mux
 }
 
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	rate, err := strconv.ParseInt(r.URL.Query().Get("rate"), 10, 64)
 	if err != nil || rate < 0 {
-		refuse(w, mistake{errors.New("rate is not a number of bytes a second")})
+		refuse(w, Mistake{errors.New("rate is not a number of bytes a second")})
 		return
 	}
 	if !s.verifying.CompareAndSwap(false, true) {
-		refuse(w, mistake{errors.New("another verification is running; wait until it is over")})
+		refuse(w, Mistake{errors.New("another verification is running; wait until it is over")})
 		return
 	}
 	defer s.verifying.Store(false)
@@ -131,7 +149,7 @@ func (s *Server) purge(query url.Values) (purged Purged, err error) {
 	repository, d, all := query.Get("repository"), query.Get("digest"), query.Get("all")
 	switch {
 	case len(query) != 1:
-		return Purged{}, mistake{errors.New("name one of repository, digest and all")}
+		return Purged{}, Mistake{errors.New("name one of repository, digest and all")}
 	case repository != "":
 		purged, err = s.cache.PurgeRepository(repository)
 	case d != "":
@@ -143,7 +161,7 @@ func (s *Server) purge(query url.Values) (purged Purged, err error) {
 	case all == "true":
 		purged, err = s.cache.PurgeAll()
 	default:
-		return Purged{}, mistake{errors.New("name one of repository, digest and all")}
+		return Purged{}, Mistake{errors.New("name one of repository, digest and all")}
 	}
 	s.log.Info("purged by an operator", zap.String("repository", repository), zap.String("digest", d), zap.String("all", all),
 		zap.Int("objects", purged.Objects), zap.Int64("bytes", purged.Bytes), zap.Int("links", purged.Links), zap.Error(err))
@@ -166,7 +184,7 @@ func (s *Server) change(done string, change func(digest.Digest) error) func(url.
 func parse(text string) (digest.Digest, error) {
 	d, err := digest.Parse(text)
 	if err != nil {
-		return "", mistake{fmt.Errorf("%q is not a digest", text)}
+		return "", Mistake{fmt.Errorf("%q is not a digest", text)}
 	}
 	return d, nil
 }
@@ -191,7 +209,7 @@ type refusal struct {
 
 func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if errors.As(err, new(mistake)) {
+	if errors.As(err, new(Mistake)) {
 		status = http.StatusBadRequest
 	}
 	w.Header().Set("Content-Type", "application/json")

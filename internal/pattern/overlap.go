@@ -2,36 +2,35 @@ package pattern
 
 import "strings"
 
-// Overlaps tells whether there is a text that both patterns stand for. It walks through
-// both at once, as through two automata.
+// Overlaps tells whether there is a text that both patterns stand for, in time
+// proportional to the product of their lengths.
 func (p Pattern) Overlaps(q Pattern) bool {
-	a, b := symbols(p.text), symbols(q.text)
-	seen := make(map[[2]int]struct{})
-	var walk func(i, j int) bool
-	walk = func(i, j int) bool {
-		at := [2]int{i, j}
-		if _, again := seen[at]; again {
-			return false
-		}
-		seen[at] = struct{}{}
-		switch {
-		case i == len(a) && j == len(b):
-			return true
-		case i < len(a) && a[i].wild() && (walk(i+1, j) || j < len(b) && a[i].takes(b[j]) && walk(i, j+1)):
-			return true
-		case j < len(b) && b[j].wild() && (walk(i, j+1) || i < len(a) && b[j].takes(a[i]) && walk(i+1, j)):
-			return true
-		}
-		return i < len(a) && j < len(b) && !a[i].wild() && a[i] == b[j] && walk(i+1, j+1)
+	if !strings.HasPrefix(p.prefix, q.prefix) && !strings.HasPrefix(q.prefix, p.prefix) {
+		return false
 	}
-	return walk(0, 0)
+	a, b := symbols(p.text), symbols(q.text)
+	// common[j] tells whether one text may be stood for by what was walked through of a
+	// and by b[:j]; before is the same of one symbol of a less. Where two wildcards meet,
+	// either may stand for nothing.
+	before, common := make([]bool, len(b)+1), make([]bool, len(b)+1)
+	for i := range len(a) + 1 {
+		before, common = common, before
+		for j := range len(b) + 1 {
+			common[j] = i == 0 && j == 0 ||
+				i > 0 && before[j] && (a[i-1].wild() || j > 0 && b[j-1].takes(a[i-1])) ||
+				j > 0 && common[j-1] && (b[j-1].wild() || i > 0 && a[i-1].takes(b[j-1])) ||
+				i > 0 && j > 0 && before[j-1] && a[i-1] == b[j-1]
+		}
+	}
+	return common[len(b)]
 }
 
-// symbol is one byte, or a wildcard: * or **.
+// symbol is one byte, or a wildcard: * or **. Bytes will do for characters: in UTF-8
+// none begins inside another, and what wildcards leave out is ASCII.
 type symbol string
 
 func symbols(text string) []symbol {
-	var all []symbol
+	all := make([]symbol, 0, len(text))
 	for text != "" {
 		n := 1
 		if strings.HasPrefix(text, "**") {
@@ -44,7 +43,7 @@ func symbols(text string) []symbol {
 
 func (s symbol) wild() bool { return s == "*" || s == "**" }
 
-// takes tells whether a wildcard stands for that byte.
+// takes tells whether it is a wildcard that stands for that byte.
 func (s symbol) takes(other symbol) bool {
-	return !other.wild() && (s == "**" || other != "/" && other != ":")
+	return s.wild() && !other.wild() && (s == "**" || other != "/" && other != ":")
 }

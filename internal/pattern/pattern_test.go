@@ -45,6 +45,23 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+func TestMatch(t *testing.T) {
+	patterns := pattern.All("library/**", "acme/app")
+	for text, want := range map[string]bool{"library/nginx": true, "acme/app": true, "acme/tool": false, "": false} {
+		if pattern.Match(patterns, text) != want {
+			t.Errorf("%q matches: %v", text, !want)
+		}
+	}
+	if pattern.Match(nil, "") || (pattern.Pattern{}).Matches("a") || !(pattern.Pattern{}).Matches("") {
+		t.Error("no pattern matches nothing, and the zero Pattern the empty text")
+	}
+	for written, want := range map[string]bool{"**": true, "*": false, "**/**": false, "": false} {
+		if p := pattern.New(written); p.Everything() != want || p.String() != written {
+			t.Errorf("%s is everything: %v", p, !want)
+		}
+	}
+}
+
 // slowly matches letter by letter, without a prefix or an expression.
 func slowly(wanted, text string) bool {
 	for _, wild := range []struct{ word, not string }{{"**", ""}, {"*", "/:"}} {

@@ -42,6 +42,18 @@ func (p Policy) Allows(c Client, repository Repository) bool {
 	return slices.ContainsFunc(p, func(r Rule) bool { return r.opens(repository) && r.means(c) })
 }
 
+// Opening are those of the rules, by their index, that allow somebody to pull from the
+// repository.
+func (p Policy) Opening(repository Repository) []int {
+	var opening []int
+	for i, r := range p {
+		if r.opens(repository) {
+			opening = append(opening, i)
+		}
+	}
+	return opening
+}
+
 func (r Rule) opens(repository Repository) bool {
 	return slices.ContainsFunc(repository.Names, func(name string) bool { return pattern.Match(r.Pull, name) })
 }

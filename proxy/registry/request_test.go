@@ -46,6 +46,15 @@ func TestParse(t *testing.T) {
 		"/v2/a/referrers/" + zeros256 + "?n=1":             {Kind: registry.KindReferrers, Name: "a", Digest: zeros256, N: "1"},
 		"/v2/a/manifests/sha256-" + zeros256[7:]:           {Kind: registry.KindManifest, Name: "a", Tag: "sha256-" + zeros256[7:]},
 		"/v2/" + strings.Repeat("a", 255) + "/manifests/1": {Kind: registry.KindManifest, Name: strings.Repeat("a", 255), Tag: "1"},
+		"/quay.io/v2/":                                     {Kind: registry.KindBase, Prefix: "quay.io"},
+		"/quay.io/v2/_catalog?n=1":                         {Kind: registry.KindCatalog, Prefix: "quay.io", N: "1"},
+		"/quay.io/v2/a/b/manifests/1?ns=x":                 {Kind: registry.KindManifest, Prefix: "quay.io", Name: "a/b", Tag: "1", NS: "x"},
+		"/harbor.test_8443/v2/a/tags/list":                 {Kind: registry.KindTags, Prefix: "harbor.test_8443", Name: "a"},
+		"/quay.io/v2/docker.io/a/tags/list":                {Kind: registry.KindTags, Prefix: "quay.io", Name: "docker.io/a"},
+		"/quay.io/v2/v2/a/tags/list":                       {Kind: registry.KindTags, Prefix: "quay.io", Name: "v2/a"},
+		"/v2/v2/tags/list":                                 {Kind: registry.KindTags, Name: "v2"},
+		"/v2/quay.io/v2/tags/list":                         {Kind: registry.KindTags, Name: "quay.io/v2"},
+		"/a/v2/b/blobs/" + zeros256 + "?ns=%0A":            {Kind: registry.KindBlob, Prefix: "a", Name: "b", Digest: zeros256, NS: "\n"},
 		"/v2/a/referrers/" + zeros256 + "?artifactType=application%2Fx%2Bjson": {
 			Kind: registry.KindReferrers, Name: "a", Digest: zeros256, ArtifactType: "application/x+json"},
 		"/v2/a/referrers/" + zeros256 + "?artifactType=application/x+json": { // the "+" that clients forget to encode
@@ -74,6 +83,8 @@ func TestParseWrites(t *testing.T) {
 		"POST /v2/":                                   registry.KindWrite,
 		"OPTIONS /v2/a/tags/list":                     registry.KindWrite,
 		"CONNECT /v2/a/tags/list":                     registry.KindWrite,
+		"POST /quay.io/v2/a/blobs/uploads/":           registry.KindUpload,
+		"PUT /quay.io/v2/a/manifests/1.0":             registry.KindWrite,
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		got, err := parse(t, method, target)
@@ -94,6 +105,16 @@ func TestParseRefuses(t *testing.T) {
 		"/v2/_catalog/":         {Status: 404, Code: registry.CodeUnsupported},
 		"/v2/manifests/1":       {Status: 404, Code: registry.CodeUnsupported},
 		"//v2/a/tags/list":      {Status: 404, Code: registry.CodeUnsupported},
+		"/quay.io/":             {Status: 404, Code: registry.CodeUnsupported},
+		"/quay.io/v2":           {Status: 404, Code: registry.CodeUnsupported}, // the proxy redirects it
+		"/quay.io/v1/_ping":     {Status: 404, Code: registry.CodeUnsupported},
+		"/quay.io//v2/":         {Status: 404, Code: registry.CodeUnsupported},
+		"/a/quay.io/v2/":        {Status: 404, Code: registry.CodeUnsupported},
+		"/v2/v2/":               {Status: 404, Code: registry.CodeUnsupported},
+		"/Quay.io/v2/":          {Status: 404, Code: registry.CodeUnsupported},
+		"/quay.io:443/v2/":      {Status: 404, Code: registry.CodeUnsupported},
+		"/../v2/":               {Status: 404, Code: registry.CodeUnsupported},
+		"/quay%2eio/v2/":        {Status: 400, Code: registry.CodeNameInvalid},
 		"/v2//manifests/1":      {Status: 400, Code: registry.CodeNameInvalid},
 		"/v2/a//b/manifests/1":  {Status: 400, Code: registry.CodeNameInvalid},
 		"/v2/../a/manifests/1":  {Status: 400, Code: registry.CodeNameInvalid},
@@ -105,7 +126,8 @@ func TestParseRefuses(t *testing.T) {
 		"/v2/A/manifests/1":     {Status: 400, Code: registry.CodeNameInvalid},
 		"/v2/a./manifests/1":    {Status: 400, Code: registry.CodeNameInvalid},
 		"/v2/a___b/manifests/1": {Status: 400, Code: registry.CodeNameInvalid},
-		"/v2/" + strings.Repeat("a", 256) + "/manifests/1": {Status: 400, Code: registry.CodeNameInvalid},
+		"/v2/" + strings.Repeat("a", 256) + "/manifests/1":  {Status: 400, Code: registry.CodeNameInvalid},
+		"/" + strings.Repeat("a", 256) + "/v2/":             {Status: 404, Code: registry.CodeUnsupported},
 		"/v2/a/manifests/":                                  {Status: 404, Code: registry.CodeManifestUnknown},
 		"/v2/a/manifests/.INVALID":                          {Status: 404, Code: registry.CodeManifestUnknown},
 		"/v2/a/manifests/" + strings.Repeat("t", 129):       {Status: 404, Code: registry.CodeManifestUnknown},
@@ -165,7 +187,8 @@ func TestEveryRealClientParses(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"/v2/", "/v2/_catalog?n=1", "/v2/a/b/manifests/1.0?ns=docker.io", "/v2/a/blobs/" + zeros256,
-		"/v2/a/referrers/" + zeros512 + "?artifactType=a/b%2Bc", "/v2/a/tags/list?last=%20", "/v2/%2e%2e/manifests/x", "/v2/a/blobs/uploads/"} {
+		"/v2/a/referrers/" + zeros512 + "?artifactType=a/b%2Bc", "/v2/a/tags/list?last=%20", "/v2/%2e%2e/manifests/x", "/v2/a/blobs/uploads/",
+		"/quay.io/v2/", "/quay.io/v2/a/b/tags/list?ns=docker.io&n=1", "/v2/v2/tags/list", "/v2/v2/v2/tags/list", "/a_1/v2/_catalog?ns=%0A%26"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
@@ -184,9 +207,17 @@ func FuzzParse(f *testing.F) {
 		if !r.Kind.Reads() {
 			return
 		}
-		// What parses is canonical: building and parsing again changes nothing but ns.
+		// What parses is canonical: building and parsing again changes nothing, and of what
+		// upstream is asked nothing but the words for a registry.
+		here, err := url.ParseRequestURI(r.Here().String())
+		if err != nil {
+			t.Fatalf("Parse(%q) = %+v, whose %s is no request", target, r, r.Here())
+		}
+		if again, err := registry.Parse(http.MethodGet, here); err != nil || again != r {
+			t.Fatalf("Parse(%q) = %+v; %s parses to %+v, %v", target, r, here, again, err)
+		}
 		again, err := registry.Parse(http.MethodGet, r.URL())
-		r.NS = ""
+		r.Prefix, r.NS = "", ""
 		if err != nil || again != r {
 			t.Fatalf("Parse(%q) = %+v; its URL %s parses to %+v, %v", target, r, r.URL(), again, err)
 		}
@@ -206,4 +237,15 @@ func ExampleParse() {
 	// manifest library/nginx 1.27 docker.io
 	// /v2/library/nginx/manifests/1.27
 	// NAME_INVALID: percent-encoding has no place in a registry path: nothing in it needs to be encoded
+}
+
+func ExampleRequest_Here() {
+	u, _ := url.Parse("/quay.io/v2/coreos/etcd/tags/list?ns=quay.io&n=10")
+	r, _ := registry.Parse(http.MethodGet, u)
+	fmt.Println("upstream:", r.URL())
+	r.Last = "v3.5.0"
+	fmt.Println("next page:", r.Here())
+	// Output:
+	// upstream: /v2/coreos/etcd/tags/list?n=10
+	// next page: /quay.io/v2/coreos/etcd/tags/list?last=v3.5.0&n=10&ns=quay.io
 }

@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"breakwater/proxy/registry"
@@ -20,78 +21,83 @@ type Match struct {
 
 // Find tells where a request leads. The route is named by what stands before /v2/ in
 // the path; else by the first component of the repository's name; else by ns; else it
-// is usual, the listener's, of which "" is none. An error is a [*registry.Error].
+// is usual, the listener's, of which "" is none. So clients that send ns to wherever
+// they were sent are led by the path. An error is a [*registry.Error].
 func (t *Table) Find(request registry.Request, usual string) (Match, error) {
-	m, err := t.find(request, usual)
+	r, spelled, err := t.choose(request, usual)
 	if err != nil {
 		return Match{}, err
 	}
+	m := Match{Route: r, Request: request, Spelled: spelled}
 	m.Request.Prefix, m.Request.NS = "", ""
-	name := request.Name
-	if name == "" {
+	if request.Name == "" {
 		return m, nil // a base or a catalog, whose names are told apart one by one
 	}
-	below := strings.TrimPrefix(name, m.Spelled)
-	m.Request.Name = m.Route.upstreamName(below)
-	opened, ok := m.Route.Below(m.Request.Name)
-	switch {
-	case !ok:
+	name := r.full(strings.TrimPrefix(request.Name, spelled))
+	if !r.opens(name) {
 		return Match{}, registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
-			"%s/%s is not opened here: whoever runs this registry opens it in routes, with repositories of %s", m.Route.Name, opened, m.Route.Name)
-	case !registry.ValidName(m.Request.Name):
+			"%s is not opened here: whoever runs this registry can add it to the repositories of the route %s", short(name), short(r.Name))
+	}
+	if m.Request.Name = join(r.Prefix, name); len(m.Request.Name) > registry.MaxName {
 		return Match{}, registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
-			"%s/%s is longer than the %d characters of a repository's name, with what it is called upstream", m.Route.Name, opened, registry.MaxName)
+			"%s is too long: with what comes before it upstream, a name has at most %d characters", short(name), registry.MaxName)
 	}
 	return m, nil
 }
 
-// find finds the route.
-func (t *Table) find(request registry.Request, usual string) (Match, error) {
-	m := Match{Request: request}
-	if request.Prefix != "" {
-		var ok bool
-		if m.Route, ok = t.byPath[request.Prefix]; !ok {
-			return m, t.unknown(request.Prefix)
-		}
-		return m, nil
-	}
-	if first, _, nested := strings.Cut(request.Name, "/"); nested {
-		if r, ok := t.byPath[first]; ok {
-			m.Route, m.Spelled = r, first+"/"
-			return m, nil
-		}
-	}
-	if request.NS != "" {
-		var ok bool
-		if m.Route, ok = t.byName[strings.TrimSuffix(strings.ToLower(request.NS), ":443")]; !ok {
-			return m, t.unknown(request.NS)
-		}
-		return m, nil
-	}
-	if request.Name == "" {
-		return m, nil
-	}
+// choose finds the route, and what spells it in the repository's name.
+func (t *Table) choose(request registry.Request, usual string) (r Route, spelled string, err error) {
+	first, _, nested := strings.Cut(request.Name, "/")
+	byFirst, known := t.byPath[first]
 	var ok bool
-	if m.Route, ok = t.byName[usual]; !ok {
-		return m, registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
-			"%s names no registry, and none is usual here: write one of %s before it", request.Name, t.names())
+	switch {
+	case request.Prefix != "":
+		if r, ok = t.byPath[request.Prefix]; !ok {
+			return Route{}, "", t.unknown(request.Prefix)
+		}
+	case nested && known: // a name alone is a repository's, as in image references
+		return byFirst, request.Name[:len(first)+len("/")], nil
+	case request.NS != "":
+		if r, ok = t.Named(request.NS); !ok {
+			return Route{}, "", t.unknown(request.NS)
+		}
+	case request.Name != "":
+		if r, ok = t.Named(usual); !ok {
+			return Route{}, "", registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
+				"%s names no registry, and there is no usual one here: write one of these and a / before it: %s", short(request.Name), t.names())
+		}
 	}
-	return m, nil
+	return r, "", nil
 }
 
+// unknown is about a prefix, or about ns, which is any text.
 func (t *Table) unknown(name string) error {
-	return registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown, "%.100q is not a registry that is served here: these are %s", name, t.names())
+	return registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
+		"%s is not a registry that is served here: these are %s", short(strconv.QuoteToASCII(name)), t.names())
 }
 
-// names lists the first routes, for whoever asked for another.
+// names lists the first routes, for whoever asked for none of them.
 func (t *Table) names() string {
-	const most = 10
-	var names []string
-	for _, r := range t.routes[:min(most, len(t.routes))] {
-		names = append(names, r.Name)
+	const most = 100
+	var list strings.Builder
+	for i, r := range t.routes {
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		if list.Len()+len(r.Path()) > most {
+			list.WriteString("…")
+			break
+		}
+		list.WriteString(r.Path())
 	}
-	if len(t.routes) > most {
-		names = append(names, "…")
+	return list.String()
+}
+
+// short bounds what a message repeats.
+func short(text string) string {
+	const most = 72
+	if len(text) > most {
+		return text[:most] + "…"
 	}
-	return strings.Join(names, ", ")
+	return text
 }

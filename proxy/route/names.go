@@ -16,12 +16,17 @@ func (t *Table) Names(upstream, repository string) []string {
 }
 
 // Of is the route whose settings hold for upstream's repository, whichever way it is
-// asked for: the one that leads closest to it. Not ok where none does.
+// asked for: the one that leads closest to it, and of several to one place the one that
+// opens it. Not ok where none leads there.
 func (t *Table) Of(upstream, repository string) (Route, bool) {
 	var closest Route
 	found := false
 	for _, r := range t.routes {
-		if r.Upstream == upstream && r.covers(repository) && (!found || len(r.Prefix) > len(closest.Prefix)) {
+		name, below := r.cut(repository)
+		if r.Upstream != upstream || !below || found && len(r.Prefix) < len(closest.Prefix) {
+			continue
+		}
+		if !found || len(r.Prefix) > len(closest.Prefix) || r.opens(name) {
 			closest, found = r, true
 		}
 	}

@@ -26,8 +26,8 @@ type Route struct {
 	TagTTL     time.Duration // how long a tag stays what it was found to be without asking
 }
 
-// DockerHub is the one registry with official images: whose names have one component,
-// and lie below library/.
+// DockerHub is the one registry with official images: clients may write their names
+// without the library/ that they lie below.
 const DockerHub = "docker.io"
 
 const official = "library/"
@@ -41,39 +41,49 @@ func (r Route) Aliases() []string {
 }
 
 // Path is the route's name as the first component of a repository's name, in which no
-// colon can be: harbor.example.com_8443.
+// colon can be: harbor.example.com_8443. An IPv6 address has no such form; it is found
+// by ns, or as what is usual.
 func (r Route) Path() string { return inPath(r.Name) }
 
 func inPath(name string) string { return strings.ReplaceAll(name, ":", "_") }
 
-// upstreamName is what upstream calls a repository that is name below the route.
-func (r Route) upstreamName(name string) string {
-	if r.Name == DockerHub && name != "" && !strings.Contains(name, "/") {
-		name = official + name
+// full is the whole name below the route of what a client may write shorter.
+func (r Route) full(name string) string {
+	if r.Name == DockerHub && !strings.Contains(name, "/") {
+		return official + name
 	}
-	return join(r.Prefix, name)
+	return name
 }
 
-// Below is the inverse: what upstream's repository is called below the route; not ok
-// where the route does not open it.
+// Below tells what upstream's repository is called below the route, in full; not ok
+// where nothing leads there: the route does not open it, or has no name for it.
 func (r Route) Below(repository string) (name string, ok bool) {
-	if !r.covers(repository) {
+	name, ok = r.cut(repository)
+	if !ok || r.full(name) != name || !r.opens(name) {
 		return "", false
 	}
-	name = strings.TrimPrefix(strings.TrimPrefix(repository, r.Prefix), "/")
-	return name, r.opens(name)
+	return name, true
 }
 
-// covers tells whether upstream's repository lies below the route's prefix.
-func (r Route) covers(repository string) bool {
-	return r.Prefix == "" || strings.HasPrefix(repository, r.Prefix+"/")
+// cut takes off the route's prefix; not ok where upstream's repository does not lie
+// below it.
+func (r Route) cut(repository string) (name string, ok bool) {
+	if r.Prefix == "" {
+		return repository, true
+	}
+	rest, ok := strings.CutPrefix(repository, r.Prefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutPrefix(rest, "/")
 }
 
 func (r Route) opens(name string) bool { return pattern.Match(r.Repositories, name) }
 
+// join puts what a place upstream is called before a name there.
 func join(prefix, name string) string {
-	if prefix == "" || name == "" {
-		return prefix + name
+	if prefix == "" {
+		return name
 	}
 	return prefix + "/" + name
 }
@@ -81,8 +91,8 @@ func join(prefix, name string) string {
 // Table is all routes. It does not change.
 type Table struct {
 	routes []Route          // by name
-	byName map[string]Route // aliases, and the forms of paths, included
-	byPath map[string]Route
+	byName map[string]Route // aliases included
+	byPath map[string]Route // the same, in the form that names have in a path
 }
 
 // New returns the table of routes that [Conflicts] finds nothing wrong with.
@@ -100,10 +110,14 @@ func New(routes []Route) *Table {
 }
 
 // Routes are all of them, by name.
-func (t *Table) Routes() []Route { return t.routes }
+func (t *Table) Routes() []Route { return slices.Clone(t.routes) }
 
-// Named returns the route of that name, or of which it is an alias.
-func (t *Table) Named(name string) (Route, bool) {
-	r, ok := t.byName[name]
+// Named returns the route that clients mean by a registry's host: by its name or an
+// alias, in whatever case, with or without the port 443.
+func (t *Table) Named(host string) (Route, bool) {
+	r, ok := t.byName[plain(host)]
 	return r, ok
 }
+
+// plain is a host (RFC 3986 §3.2.2) as routes are named by it.
+func plain(host string) string { return strings.TrimSuffix(strings.ToLower(host), ":443") }

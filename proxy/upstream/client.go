@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"breakwater/internal/redact"
 	"breakwater/proxy/registry"
 	"breakwater/tokencache"
 
@@ -49,6 +50,10 @@ type Options struct {
 	URL *url.URL
 	// Credentials are asked anew before each token exchange.
 	Credentials func() (tokencache.Credentials, error)
+	// BearerToken replaces Credentials where upstream is another Breakwater, or a
+	// registry like it, that takes a token as it is: see [tokencache.Options]. Nothing
+	// is asked there but the reads themselves.
+	BearerToken func() (redact.Secret, error)
 	// TokenURL replaces the challenge's realm; Realms are further origins that
 	// a realm may have.
 	TokenURL *url.URL
@@ -97,9 +102,13 @@ func New(o Options) (*Client, error) {
 	c.direct = newTransport(withoutCertificate(o.TLS), builder(bodyConns, false, nil, guarded))
 	c.proxied = newTransport(withoutCertificate(o.TLS), builder(bodyConns, false, o.Proxy, nil))
 
+	health := c.Health
+	if o.BearerToken != nil {
+		health = nil // no Harbor, and no such page
+	}
 	tokens, err := tokencache.New(tokencache.Options{
-		Registry: o.URL, Credentials: o.Credentials, TokenURL: o.TokenURL, Realms: o.Realms,
-		Transport: c.control, Health: c.Health, Events: tokenEvents{o.Name, o.Events}, Log: o.Log,
+		Registry: o.URL, Credentials: o.Credentials, BearerToken: o.BearerToken, TokenURL: o.TokenURL, Realms: o.Realms,
+		Transport: c.control, Health: health, Events: tokenEvents{o.Name, o.Events}, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -138,6 +147,9 @@ func (c *Client) Grant(ctx context.Context, scope tokencache.Scope) (tokencache.
 	return c.tokens.Grant(ctx, scope)
 }
 
+// TokenService tells whether Grant tells of a right: see [tokencache.Cache.TokenService].
+func (c *Client) TokenService() bool { return c.tokens.TokenService() }
+
 // Ask asks the token service what upstream lets somebody else's credentials do: see
 // [tokencache.Cache.Ask].
 func (c *Client) Ask(ctx context.Context, theirs tokencache.Credentials, scopes ...tokencache.Scope) (tokencache.Grant, error) {
@@ -149,6 +161,9 @@ func (c *Client) Distrust(s tokencache.Scope) { c.tokens.Distrust(s) }
 
 // Exchanged tells as of when our right to s is proven: see [tokencache.Cache.Exchanged].
 func (c *Client) Exchanged(s tokencache.Scope) time.Time { return c.tokens.Exchanged(s) }
+
+// Held tells what is held for s, without asking: see [tokencache.Cache.Held].
+func (c *Client) Held(s tokencache.Scope) tokencache.Holding { return c.tokens.Held(s) }
 
 // Close ends background work and idle connections.
 func (c *Client) Close() error {

@@ -1,0 +1,317 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"breakwater/blobcache"
+	"breakwater/internal/harbortest"
+	"breakwater/internal/redact"
+	"breakwater/proxy"
+	"breakwater/proxy/registry"
+	"breakwater/tokencache"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// level is a bubble's Breakwater as another one's upstream.
+type level struct {
+	below  *bubble
+	tokens *tokencache.Cache
+
+	mu     sync.Mutex // guards all below
+	asked  []string   // "GET /v2/… Range"
+	absent bool       // nobody answers there
+	cut    int64      // the next blob breaks off after so many bytes
+}
+
+func (*level) Name() string  { return "regional" }
+func (*level) URL() *url.URL { return &url.URL{Scheme: "http", Host: "regional.test"} }
+func (l *level) Grant(ctx context.Context, s tokencache.Scope) (tokencache.Grant, error) {
+	return l.tokens.Grant(ctx, s)
+}
+func (l *level) TokenService() bool                           { return l.tokens.TokenService() }
+func (l *level) Distrust(s tokencache.Scope)                  { l.tokens.Distrust(s) }
+func (l *level) Exchanged(s tokencache.Scope) time.Time       { return l.tokens.Exchanged(s) }
+func (l *level) Held(s tokencache.Scope) tokencache.Holding   { return l.tokens.Held(s) }
+func (l *level) Reading(r registry.Request) http.RoundTripper { return l.tokens.Transport(l) }
+
+// RoundTrip implements [http.RoundTripper].
+func (l *level) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	l.mu.Lock()
+	absent, cut := l.absent, l.cut
+	if harbortest.Blobs(req) {
+		l.cut = 0
+	}
+	l.asked = append(l.asked, strings.TrimSpace(req.Method+" "+req.URL.RequestURI()+" "+req.Header.Get("Range")))
+	l.mu.Unlock()
+	if absent {
+		return nil, errors.New("connection refused")
+	}
+	defer func() {
+		if recover() != nil {
+			resp, err = nil, io.ErrUnexpectedEOF // http.ErrAbortHandler
+		}
+	}()
+	arriving := httptest.NewRequestWithContext(req.Context(), req.Method, req.URL.RequestURI(), nil)
+	arriving.Header = req.Header.Clone()
+	recorder := httptest.NewRecorder()
+	l.below.proxy.Behind(l.below.gate, l.below.policy.usual).ServeHTTP(recorder, arriving)
+	resp = recorder.Result()
+	resp.Request = req
+	if cut > 0 && harbortest.Blobs(req) {
+		resp.Body = io.NopCloser(io.MultiReader(io.LimitReader(resp.Body, cut), broken{}))
+	}
+	return resp, nil
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func (l *level) set(change func(*level)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(l)
+}
+
+// questions are those since the last call.
+func (l *level) questions() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	asked := l.asked
+	l.asked = nil
+	return asked
+}
+
+// node is a Breakwater before the bubble's. token may be nil.
+func (b *bubble) node(token func() (redact.Secret, error)) (*bubble, *level) {
+	b.Helper()
+	n := &bubble{world: &world{T: b.T, dir: b.TempDir(), policy: nodes(), gate: openGate(), log: &syncBuffer{}, events: &events{}}}
+	l := &level{below: b}
+	log := n.newLog()
+	var err error
+	if l.tokens, err = tokencache.New(tokencache.Options{Registry: l.URL(), Transport: l, BearerToken: token, Log: log}); err != nil {
+		b.Fatal(err)
+	}
+	n.cache, err = blobcache.Open(b.Context(), blobcache.Options{Dir: n.dir, MaxSize: 1 << 30, Memory: 16 << 20, Events: n.events, Log: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	n.proxy = n.policy.over(l, n.cache, n.events, log)
+	b.ending = append(b.ending, func() error {
+		n.nothingSecret()
+		return errors.Join(n.proxy.Close(), l.tokens.Close(), n.cache.Close())
+	})
+	return n, l
+}
+
+// bound is how long after a right was taken away its content is refused, at a level that
+// is asked every minute: access_ttl, denial_confirm, and where a credential is refused
+// two minutes, in steps of denial_confirm.
+func bound(p proxy.Policy) time.Duration {
+	return p.AccessTTL + p.DenialConfirm + 2*time.Minute + p.DenialConfirm
+}
+
+// What upstream took away is refused at a node within the bounds of both levels, blobs by
+// digest too, though the two of them have all of it, and no token service lies between.
+func TestRevocationsReachTheNode(t *testing.T) {
+	for name, c := range map[string]struct {
+		revoke, restore func(*harbortest.Harbor)
+		status          int // by digest, after that
+	}{
+		"the robot is removed": {
+			func(h *harbortest.Harbor) { h.Remove(harbortest.Puller) },
+			func(h *harbortest.Harbor) {
+				h.AddAccount(harbortest.Account{Name: harbortest.Puller, Password: harbortest.Password(harbortest.Puller), Pull: []string{"team-a"}})
+			},
+			502,
+		},
+		"the project is closed to it": {
+			func(h *harbortest.Harbor) { h.SetRights(harbortest.Puller, nil, nil) },
+			func(h *harbortest.Harbor) { h.SetRights(harbortest.Puller, []string{"team-a"}, nil) },
+			404,
+		},
+	} {
+		for _, proxyCache := range []bool{false, true} { // where a 404 alone would say nothing
+			t.Run(fmt.Sprintf("%s/%t", name, proxyCache), func(t *testing.T) {
+				inBubble(t, harbortest.Puller, func(s *settings) { s.routes[0].ProxyCache = proxyCache }, func(b *bubble) {
+					n, l := b.node(nil)
+					pulled := n.pull("team-a/app", "1.0")
+					byDigest := []string{"/v2/team-a/app/manifests/" + pulled.Header.Get("Docker-Content-Digest")}
+					for _, child := range listed(t, pulled.body) {
+						byDigest = append(byDigest, "/v2/team-a/app/blobs/"+child.digest.String())
+					}
+					b.pass(20 * time.Minute)
+					c.revoke(b.harbor)
+					l.questions()
+					for began := time.Now(); time.Since(began) < bound(b.policy.Policy)+bound(n.policy.Policy); b.pass(time.Minute) {
+						if n.send("GET "+byDigest[1]).StatusCode != 200 {
+							continue
+						}
+						if asked := l.questions(); len(asked) > 2 { // one of a HEAD is repeated as a GET where a proxy cache may be
+							t.Errorf("within a minute: %q", asked)
+						}
+					}
+					for _, path := range append(byDigest, "/v2/team-a/app/manifests/1.0") {
+						if got := n.send("GET " + path); got.StatusCode != c.status {
+							t.Errorf("%s: %s, want %d\n%s", path, got.Status, c.status, n.log)
+						}
+					}
+					if got := n.events.told("denial confirmed"); got != 1 {
+						t.Errorf("confirmed %d times\n%s", got, n.log)
+					}
+					c.restore(b.harbor)
+					b.pass(2 * time.Minute) // back-offs
+					n.pull("team-a/app", "1.0")
+				})
+			})
+		}
+	}
+}
+
+// A tag that is deleted is refused at the node, and nothing else of the repository is.
+func TestADeletedTagReachesTheNode(t *testing.T) {
+	inBubble(t, account, nil, func(b *bubble) {
+		n, _ := b.node(nil)
+		n.pull("team-a/app", "1.0")
+		n.pull("team-a/app", "1.1")
+		content, err := b.harbor.Content("team-a/app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := content.DeleteTag("team-a/app", "1.1"); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			b.pass(11 * time.Second)
+			n.send("GET /v2/team-a/app/manifests/1.1")
+		}
+		n.get(404, "GET /v2/team-a/app/manifests/1.1")
+		n.pull("team-a/app", "1.0")
+		if revoked := n.events.told("denial lifted"); revoked != 0 {
+			t.Errorf("more than the tag was refused: %v", n.events.cache)
+		}
+	})
+}
+
+// A node's own token that is refused is no outage: what it holds is refused in the end.
+func TestARefusedNode(t *testing.T) {
+	inBubble(t, account, nil, func(b *bubble) {
+		l, i := issuedBy(b)
+		b.gateOf(l)
+		token := i.token(alicesToken, func(c jwt.MapClaims) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() })
+		n, _ := b.node(func() (redact.Secret, error) { return redact.Secret(token), nil })
+		pulled := n.pull("team-a/app", "1.0")
+		blob := "/v2/team-a/app/blobs/" + listed(t, pulled.body)[0].digest.String()
+		good := token
+		token = newIssuer(t).token(alicesToken)
+		for began := time.Now(); time.Since(began) < bound(n.policy.Policy); b.pass(time.Minute) {
+			n.send("GET " + blob)
+		}
+		n.refused(502, "UNAVAILABLE", "GET "+blob)
+		token = good
+		n.get(200, "GET "+blob)
+	})
+}
+
+// Denied is not down: while Harbor's database is, for longer than all doubt, a node goes
+// on serving, whether the level between holds the image or has lost it.
+func TestAnOutageDoesNotReachTheNode(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lost=%t", lost), func(t *testing.T) {
+			inBubble(t, account, nil, func(b *bubble) {
+				n, l := b.node(nil)
+				pulled := n.pull("team-a/app", "1.0")
+				blob := "/v2/team-a/app/blobs/" + listed(t, pulled.body)[0].digest.String()
+				if lost {
+					b.dir = t.TempDir()
+					b.reopen(account)
+				}
+				b.harbor.SetDown(harbortest.Database, true)
+				for range 90 {
+					b.pass(time.Minute)
+					n.get(200, "GET /v2/team-a/app/manifests/1.0")
+					n.get(200, "GET "+blob)
+				}
+				l.set(func(l *level) { l.absent = true })
+				for range 90 {
+					b.pass(time.Minute)
+					n.get(200, "GET /v2/team-a/app/manifests/1.0")
+					n.get(200, "GET "+blob)
+				}
+				if n.events.told("denial confirmed") > 0 {
+					t.Errorf("%v", n.events.cache)
+				}
+			})
+		})
+	}
+}
+
+// A tag is as old at the node as its record at the level between: tag_ttl is not counted
+// twice, and what is stale there is not fresh here.
+func TestATagsAgeGoesAlong(t *testing.T) {
+	inBubble(t, account, nil, func(b *bubble) {
+		const tag = "GET /v2/team-a/app/manifests/1.0"
+		n, _ := b.node(nil)
+		was := b.get(200, tag).Header.Get("Docker-Content-Digest")
+		b.pass(9 * time.Second)
+		if got := n.get(200, tag); got.Header.Get("Age") != "9" || got.Header.Get("Docker-Content-Digest") != was {
+			t.Errorf("Age %q, %s", got.Header.Get("Age"), got.Header.Get("Docker-Content-Digest"))
+		}
+		made, err := harbortest.Image("moved", 2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved, err := b.harbor.Push("team-a/app", "1.0", made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.pass(2 * time.Second)
+		if got := n.get(200, tag); got.Header.Get("Docker-Content-Digest") != moved.String() {
+			t.Errorf("11 s after it was %s it still is", was)
+		}
+
+		b.harbor.SetDown(harbortest.Core, true)
+		b.pass(time.Hour)
+		for range 2 {
+			got := n.get(200, tag)
+			if age := got.Header.Get("Age"); age != "3600" || !strings.HasPrefix(got.Header.Get("Cache-Status"), "breakwater; hit; detail=stale, breakwater; fwd=stale") {
+				t.Errorf("Age %q, Cache-Status %q", age, got.Header.Get("Cache-Status"))
+			}
+		}
+		b.pass(168 * time.Hour) // stale_if_error
+		n.refused(503, "UNAVAILABLE", tag)
+	})
+}
+
+// A transfer between levels that breaks off goes on where it was, and ns stays with the
+// client's own Breakwater.
+func TestATransferBetweenLevelsGoesOn(t *testing.T) {
+	inBubble(t, account, nil, func(b *bubble) {
+		n, l := b.node(nil)
+		manifest := n.get(200, "GET /v2/team-a/big/manifests/1.0?ns=harbor.example.com")
+		layer := listed(t, manifest.body)[1].digest.String()
+		l.questions()
+		l.set(func(l *level) { l.cut = 1 << 20 })
+		if got := n.get(200, "GET /v2/team-a/big/blobs/"+layer+"?ns=harbor.example.com"); got.ContentLength != 2<<20 || len(got.body) != 2<<20 {
+			t.Errorf("%d bytes of %d", len(got.body), got.ContentLength)
+		}
+		blob := "GET /v2/harbor.example.com/team-a/big/blobs/" + layer
+		if asked, want := l.questions(), []string{blob, blob + " bytes=1048576-"}; !slices.Equal(asked, want) {
+			t.Errorf("asked %q, want %q", asked, want)
+		}
+		// A part of what the level between holds, to a node that holds nothing.
+		n.get(206, "GET /v2/team-a/app/blobs/"+listed(t, n.get(200, "GET /v2/team-a/app/manifests/1.0").body)[1].digest.String(), "Range: bytes=5-9")
+	})
+}
