@@ -1,6 +1,9 @@
 package proxy_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -118,6 +121,32 @@ func TestExplainTellsWhyThereIsNoToken(t *testing.T) {
 		b.send("GET /v2/team-b/secret/manifests/1.0")
 		if r := b.explain("team-b/secret:1.0").Right; r.Credential != tokencache.StateAccepted || r.Grant != proxy.GrantNothing || r.Account != harbortest.Puller {
 			t.Errorf("no right: %+v", r)
+		}
+	})
+}
+
+// What anybody may push makes nobody read without end.
+func TestExplainIsBounded(t *testing.T) {
+	inBubble(t, account, nil, func(b *bubble) {
+		var many []string
+		for i := range 70 {
+			many = append(many, fmt.Sprintf("arch%d", i))
+		}
+		index, err := harbortest.Index("many", harbortest.Image, 1700, many...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.harbor.PushIndex("team-a/many", "1.0", index); err != nil {
+			t.Fatal(err)
+		}
+		b.get(200, "GET /v2/team-a/many/manifests/1.0")
+		if e := b.explain("team-a/many:1.0"); len(e.Manifest.Children) != 64 || e.Manifest.More != 6 || len(e.Outlooks) != 64 {
+			t.Errorf("%d children, %d more, %d outlooks", len(e.Manifest.Children), e.Manifest.More, len(e.Outlooks))
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		if _, err := b.proxy.Explain(ctx, requestFor("team-a/many:1.0"), b.policy.usual); !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever left is told %v", err)
 		}
 	})
 }

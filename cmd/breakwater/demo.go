@@ -65,9 +65,9 @@ func demoConfiguration(stage *demo.Stage, listen, adminListen string) (config.Co
 		CacheDir:     filepath.Join(filepath.Dir(stage.PasswordFile), "cache"),
 		MaxSize:      config.Default().Cache.MaxSize.String(),
 	})
-	for name, upstream := range c.Upstreams {
-		upstream.TagTTL.Duration = stage.TagTTL
-		c.Upstreams[name] = upstream
+	for name, route := range c.Routes {
+		route.TagTTL.Duration = stage.TagTTL
+		c.Routes[name] = route
 	}
 	c.Log.Level = "warn" // a line for each request would drown the story
 	return c, err

@@ -139,7 +139,7 @@ func TestDemoFails(t *testing.T) {
 	demoFolder(t)
 	for name, test := range map[string]struct {
 		fault  harbortest.Fault
-		policy func(*config.Upstream)
+		change func(*config.Upstream, *config.Route)
 		want   string
 	}{
 		"wrong byte in a layer": {
@@ -155,11 +155,11 @@ func TestDemoFails(t *testing.T) {
 			want:  "the pull failed: GET /v2/platform/shop/manifests/1.0: 503 Service Unavailable",
 		},
 		"each tag is asked about": {
-			policy: func(u *config.Upstream) { u.TagTTL.Duration = 0 },
+			change: func(_ *config.Upstream, r *config.Route) { r.TagTTL.Duration = 0 },
 			want:   "Harbor was asked again for what is held: HEAD /v2/platform/shop/manifests/1.0",
 		},
 		"nothing outlives Harbor": {
-			policy: func(u *config.Upstream) { u.StaleIfError.Duration = 0 },
+			change: func(u *config.Upstream, _ *config.Route) { u.StaleIfError.Duration = 0 },
 			want:   "the pull failed: GET /v2/platform/shop/manifests/1.0: 503 Service Unavailable",
 		},
 	} {
@@ -173,12 +173,13 @@ func TestDemoFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if test.policy == nil {
+			if test.change == nil {
 				stage.Harbor.AddFault(test.fault)
 			} else {
-				for upstream, u := range c.Upstreams {
-					test.policy(&u)
-					c.Upstreams[upstream] = u
+				for name, r := range c.Routes {
+					u := c.Upstreams[r.To]
+					test.change(&u, &r)
+					c.Upstreams[r.To], c.Routes[name] = u, r
 				}
 			}
 			var stdout, stderr bytes.Buffer
@@ -187,7 +188,7 @@ func TestDemoFails(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 			if strings.Contains(stdout.String(), "none of them from Harbor") ||
-				test.policy == nil && strings.Contains(stdout.String(), "each has its digest") {
+				test.change == nil && strings.Contains(stdout.String(), "each has its digest") {
 				t.Errorf("the story ends well:\n%s", &stdout)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -40,16 +39,6 @@ func explained(args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), complaint.String()
 }
 
-// folder is the running instance's cache, as its log tells.
-func (r *running) folder() string {
-	r.Helper()
-	said := regexp.MustCompile(`"cache_dir":"([^"]+)"`).FindStringSubmatch(r.log.String())
-	if said == nil {
-		r.Fatalf("the log names no folder:\n%s", r.log)
-	}
-	return said[1]
-}
-
 func TestExplainAsksTheRunningInstance(t *testing.T) {
 	r := start(t, func(origin *harbortest.Server, password string) string {
 		return fmt.Sprintf(twoRoutes, origin.URL, harbortest.Puller, password, write(t, "ca.pem", string(origin.CA)), write(t, "htpasswd", aliceHash))
@@ -58,7 +47,7 @@ func TestExplainAsksTheRunningInstance(t *testing.T) {
 		t.Fatalf("%d %s\n%s", status, body, r.log)
 	}
 	r.harbor.ResetRequests()
-	dir, at := r.folder(), strings.TrimPrefix(r.registry, "http://")
+	dir, at := r.dir, strings.TrimPrefix(r.registry, "http://")
 
 	report := func(args ...string) (found explain.Report) {
 		t.Helper()

@@ -42,6 +42,7 @@ type running struct {
 	*testing.T
 	harbor          *harbortest.Harbor
 	registry, admin string // URLs
+	dir             string // of the cache
 	stop            context.CancelFunc
 	ended           chan error
 	log             *lockedBuffer
@@ -65,6 +66,7 @@ func start(t *testing.T, configure func(origin *harbortest.Server, password stri
 		t.Fatal(err)
 	}
 	c.Cache.Dir = t.TempDir()
+	r.dir = c.Cache.Dir
 	log, flush, err := openLog("debug", r.log)
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +125,8 @@ func simple(origin *harbortest.Server, password, ca string) string {
 	return fmt.Sprintf(`
 upstreams:
   harbor: {url: %s, username: %q, password_file: %s, ca_file: %s}
+routes:
+  harbor.example.com: {to: harbor, repositories: ["**"]}
 listeners: [{address: "127.0.0.1:0"}]
 admin: {address: "127.0.0.1:0"}
 `, origin.URL, harbortest.Puller, password, ca)
@@ -136,7 +140,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("%d %s\n%s", status, body, r.log)
 	}
 	for path, want := range map[string]string{"/healthz": "alive", "/readyz": "ready",
-		"/metrics": `breakwater_requests_total{cache="miss",kind="manifest",method="GET",route="harbor",status="200"} 1`} {
+		"/metrics": `breakwater_requests_total{cache="miss",kind="manifest",method="GET",route="harbor.example.com",status="200"} 1`} {
 		if status, body := r.get(r.admin + path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

@@ -54,7 +54,7 @@ func Containerd(m Mirror) (Snippet, error) {
 // folder is where containerd looks first for a registry's hosts.toml. A colon is
 // written so that every file system takes it.
 func folder(name string) string {
-	colon := strings.IndexByte(name, ':')
+	colon := strings.LastIndexByte(name, ':')
 	if colon < 0 {
 		return name
 	}

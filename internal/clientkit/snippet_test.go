@@ -227,6 +227,18 @@ func TestContainerd(t *testing.T) {
 	}
 }
 
+// A folder is named as containerd looks for it.
+func TestFolders(t *testing.T) {
+	for name, want := range map[string]string{
+		"quay.io": "quay.io", "quay.io:8443": "quay.io_8443_", "[::1]:5000": "[::1]_5000_",
+	} {
+		s, err := clientkit.Containerd(mirror(t, here, func(m *clientkit.Mirror) { m.Routes = []clientkit.Route{{Name: name}} }))
+		if err != nil || len(s.Files) != 1 || s.Files[0].Path != want+"/hosts.toml" {
+			t.Errorf("%s: %+v, %v: want the folder %s", name, s.Files, err, want)
+		}
+	}
+}
+
 // place and registry are the keys of registries.conf that the library knows.
 type place struct {
 	Location string `toml:"location"`

@@ -3,6 +3,7 @@ package clientkit_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -144,6 +145,26 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// A reader that was there first reads on in the file that it opened.
+func TestReplacedAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	first := files(t, here)
+	if _, err := clientkit.Write(dir, first); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(filepath.Join(dir, first[0].Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if _, err := clientkit.Write(dir, files(t, there)); err != nil {
+		t.Fatal(err)
+	}
+	if read, err := io.ReadAll(reader); err != nil || string(read) != first[0].Text {
+		t.Errorf("%v, %q: want %q", err, read, first[0].Text)
+	}
+}
+
 // The folder itself is made where there is none, and may be a link.
 func TestTreeIsMade(t *testing.T) {
 	dir := lay(t, map[string]string{"link": "→etc/certs.d"})
@@ -230,6 +251,16 @@ func asNobody(t *testing.T, do func()) {
 	<-done
 }
 
+// passable lets nobody through to a temporary folder.
+func passable(t *testing.T, dir string) {
+	t.Helper()
+	for up := dir; strings.HasPrefix(up, filepath.Clean(os.TempDir())+"/"); up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What cannot be written stops there; what was written before is told, and whole.
 func TestReadOnly(t *testing.T) {
 	dir := lay(t, map[string]string{"docker.io/keep": "x", "harbor.example.com_8443_/keep": "x"})
@@ -238,11 +269,7 @@ func TestReadOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for up := dir; strings.HasPrefix(up, filepath.Clean(os.TempDir())+"/"); up = filepath.Dir(up) {
-		if err := os.Chmod(up, 0o755); err != nil { // nobody passes
-			t.Fatal(err)
-		}
-	}
+	passable(t, dir)
 	wanted := files(t, here)
 	open("docker.io", 0o777)
 	asNobody(t, func() {
@@ -261,6 +288,24 @@ func TestReadOnly(t *testing.T) {
 		}
 	})
 	check(t, "the folder", found(t, dir), with(before, wanted[:1]))
+}
+
+// A folder that was made for a file that could not be written goes again: empty, it would
+// take the registry out of _default.
+func TestNoEmptyFolder(t *testing.T) {
+	dir := lay(t, nil)
+	passable(t, dir)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	asNobody(t, func() {
+		const nothing = 0o777
+		defer syscall.Umask(syscall.Umask(nothing)) // what is made may not even be written by its owner
+		if changes, err := clientkit.Write(dir, files(t, here)); !errors.Is(err, fs.ErrPermission) || len(changes) > 0 {
+			t.Errorf("%v, %v: want that it is not permitted", changes, err)
+		}
+	})
+	check(t, "the folder", found(t, dir), map[string]string{})
 }
 
 const child = "CLIENTKIT_TEST_WRITES_TO"
