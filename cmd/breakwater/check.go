@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"breakwater/metrics"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/route"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -45,19 +47,20 @@ configuration is wrong.`,
 	}
 	from.declare(command)
 	command.Flags().StringArrayVar(&repositories, "repository", nil,
-		"repository that is to be served, as upstream calls it, such as team-a/app; may be repeated (default: one of each project that the account may list)")
+		"repository that is to be served, as clients call it, such as docker.io/library/nginx, or without a route's name as upstream does, such as team-a/app; may be repeated (default: one of each project that the account may list)")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		if err := validNames(repositories); err != nil {
+		c, err := from.load()
+		if err != nil {
 			return err
 		}
-		c, err := from.load()
+		named, err := atUpstreams(c, repositories)
 		if err != nil {
 			return err
 		}
 		report := doctor.NewReport(command.OutOrStdout())
 		reportConfiguration(report, from.file, c.Warnings)
 		reportFolder(report, c.Cache)
-		if err := checkUpstreams(command.Context(), report, c, repositories); err != nil {
+		if err := checkUpstreams(command.Context(), report, c, named); err != nil {
 			return failure{err}
 		}
 		fine, err := report.Close()
@@ -69,14 +72,29 @@ configuration is wrong.`,
 	return command
 }
 
-// validNames looks at what --repository was given.
-func validNames(repositories []string) error {
+// atUpstreams finds where what --repository was given leads: names as each upstream
+// calls them.
+func atUpstreams(c config.Config, repositories []string) (map[string][]string, error) {
+	table := c.Table()
+	named := make(map[string][]string)
 	for _, name := range repositories {
 		if !registry.ValidName(name) {
-			return fmt.Errorf("--repository %q: not a repository's name; write it as upstream calls it, without host, tag and digest, such as team-a/app", name)
+			return nil, fmt.Errorf("--repository %q: not a repository's name; write it without tag and digest, such as docker.io/library/nginx or team-a/app (a port is written as in host_8443)", name)
+		}
+		first, _, _ := strings.Cut(name, "/")
+		match, err := table.Find(registry.Request{Kind: registry.KindTags, Name: name}, "")
+		switch {
+		case err == nil:
+			named[match.Route.Upstream] = append(named[match.Route.Upstream], match.Request.Name)
+		case strings.Contains(first, ".") || len(c.Upstreams) > 1:
+			return nil, fmt.Errorf("--repository %s: %w", name, err)
+		default:
+			for upstream := range c.Upstreams { // the only one
+				named[upstream] = append(named[upstream], name)
+			}
 		}
 	}
-	return nil
+	return named, nil
 }
 
 // reportConfiguration prints the warnings of a configuration without mistakes.
@@ -131,6 +149,22 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 	}
 }
 
+// reportRoutes says whose names lead where.
+func reportRoutes(report *doctor.Report, routes *route.Table) {
+	report.Section("routes")
+	for _, r := range routes.Routes() {
+		opened := make([]string, len(r.Repositories))
+		for i, p := range r.Repositories {
+			opened[i] = p.String()
+		}
+		kind := ""
+		if r.ProxyCache {
+			kind = ", a proxy cache"
+		}
+		report.OK(r.Name, fmt.Sprintf("leads to %s%s; opens %s", path.Join(r.Upstream, r.Prefix), kind, strings.Join(opened, ", ")))
+	}
+}
+
 // reportListeners builds what stands before each listener, and says who may pull
 // there. It listens nowhere, and asks the issuers of tokens for their keys.
 func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, upstreams []asked) {
@@ -141,7 +175,7 @@ func reportListeners(ctx context.Context, report *doctor.Report, listeners []con
 			report.Fail(string(l.Address), fmt.Sprintf("listeners[%d].%v", i, err), "mend the file, serve would not start with it")
 			continue
 		}
-		report.OK(string(l.Address), d.who())
+		report.OK(string(l.Address), d.who()+usually(l.Default))
 		reportCertificate(report, d)
 		if mode, ok := d.gate.Mode.(*access.Token); ok {
 			reportKeys(ctx, report, string(l.Address), mode)
@@ -150,6 +184,14 @@ func reportListeners(ctx context.Context, report *doctor.Report, listeners []con
 			report.Fail(string(l.Address), err.Error(), "")
 		}
 	}
+}
+
+// usually says what a name without a registry means at a listener.
+func usually(route string) string {
+	if route == "" {
+		return "; each name has to begin with a route (default is not set)"
+	}
+	return "; names without a registry are of " + route
 }
 
 // reportKeys asks the issuers of tokens for their keys.
@@ -181,7 +223,7 @@ func reportCertificate(report *doctor.Report, d *door) {
 
 // checkUpstreams has the doctor look at each upstream through the very client that
 // would serve it.
-func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config, repositories []string) error {
+func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config, repositories map[string][]string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	// What the clients would log and count, the report says in its own words.
@@ -189,6 +231,7 @@ func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config,
 	if err != nil {
 		return err
 	}
+	reportRoutes(report, c.Table())
 	reportListeners(ctx, report, c.Listeners, upstreams)
 	for _, a := range upstreams {
 		settings, err := upstreamTLS(a.Upstream)
@@ -198,7 +241,7 @@ func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config,
 		doctor.Check(ctx, report, doctor.Upstream{
 			Name: a.Name, URL: a.URL.URL, Account: a.Username, TokenURL: a.TokenURL.URL,
 			Client: a.client, Proxy: http.ProxyFromEnvironment, TLS: settings,
-			UserAgent: "breakwater/" + version, Repositories: repositories,
+			UserAgent: "breakwater/" + version, Repositories: repositories[a.Name],
 		})
 	}
 	return closeUpstreams(upstreams)

@@ -32,6 +32,8 @@ func TestCheck(t *testing.T) {
 		"flags":               {append(flags, "--repository", "team-a/app"), 0, "robot$team-a+puller may pull, and nothing else"},
 		"no right":            {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
 		"no repository asked": {flags, 0, "--repository"},
+		"by a client's name":  {append(flags, "--repository", strings.ReplaceAll(strings.TrimPrefix(server.URL, "http://"), ":", "_")+"/team-a/app"), 0, "team-a/app"},
+		"of no route":         {append(flags, "--repository", "quay.io/team-a/app"), 2, "--repository quay.io/team-a/app"},
 		"a wrong repository":  {append(flags, "--repository", "Team/App"), 2, `--repository "Team/App"`},
 		"a folder to make":    {append(flags, "--cache-dir", right+".d/cache"), 0, right + ".d/cache can be made by user"},
 		"a file as folder":    {append(flags, "--cache-dir", right), 1, right + " cannot be used by user"},
