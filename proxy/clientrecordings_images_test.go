@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,8 @@ func newMirror(t *testing.T, recording string) *mirror {
 	return m
 }
 
-// seed pushes the images that the recording names, of the sizes that they had.
+// seed pushes the images that the recording names, of the sizes that they had where it
+// has ranges.
 func (m *mirror) seed(recording string) {
 	hub, err := m.harbor.Upstream("hub-proxy")
 	if err != nil {
@@ -82,6 +84,9 @@ func (m *mirror) seed(recording string) {
 			continue
 		}
 		for named, sizes := range images {
+			if !strings.Contains(recording, "Range:") {
+				sizes = slices.Repeat([]int{100_000}, len(sizes))
+			}
 			name, tag, _ := strings.Cut(named, ":")
 			img, err := harbortest.Image(name, sizes...)
 			m.must(err)

@@ -191,7 +191,8 @@ var designed = regexp.MustCompile(`^(GET /v2/|GET /service/token\?account=robot%
 	`(GET|HEAD) /v2/(hub-proxy/library|team-a)/[a-z]+/(manifests|blobs)/[A-Za-z0-9:-]+|GET /v2/(hub-proxy/library|team-a)/[a-z]+/(tags/list(\?n=1000)?|referrers/sha256:[0-9a-f]{64}))$`)
 
 // asDesigned looks through what Harbor saw: questions that the design names, in our own
-// words, and no blob twice for one repository.
+// words, and no blob twice for one repository, but where it said no to a HEAD: a
+// proxy-cache project does of what it has not stored yet.
 func (m *mirror) asDesigned() {
 	blobs := map[string]int{}
 	for _, r := range m.harbor.Requests() {
@@ -213,7 +214,11 @@ func (m *mirror) asDesigned() {
 				m.Errorf("Harbor was asked %s with %s: %q", question, name, values)
 			}
 		}
-		if r.IsBlob() && r.Method == http.MethodGet {
+		switch {
+		case !r.IsBlob():
+		case r.Method == http.MethodHead && r.Status == http.StatusNotFound:
+			blobs[r.Path]--
+		case r.Method == http.MethodGet:
 			if blobs[r.Path]++; blobs[r.Path] > 1 {
 				m.Errorf("Harbor was asked again: %s", question)
 			}

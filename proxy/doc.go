@@ -26,6 +26,8 @@
 //     again. A catalog is put together of what the client may pull (catalog.go).
 //  8. Whatever went wrong becomes one registry error (refusal.go), in one place.
 //
+// Where a pull would go by all this is told without going there (explain.go).
+//
 // Every question to upstream is built anew from the parsed value and judged in
 // ask.go; up to our own header all has twelve seconds. Each request ends in one line
 // of the log and one count (exchange.go), and tells its client the same in

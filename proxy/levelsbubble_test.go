@@ -32,6 +32,8 @@ type level struct {
 	mu     sync.Mutex // guards all below
 	asked  []string   // "GET /v2/… Range"
 	absent bool       // nobody answers there
+	status int        // answered to all questions for blobs; 0: what is to be said
+	beyond bool       // it was said to be of what lies beyond
 	cut    int64      // the next blob breaks off after so many bytes
 }
 
@@ -49,7 +51,7 @@ func (l *level) Reading(r registry.Request) http.RoundTripper { return l.tokens.
 // RoundTrip implements [http.RoundTripper].
 func (l *level) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	l.mu.Lock()
-	absent, cut := l.absent, l.cut
+	absent, cut, status, beyond := l.absent, l.cut, l.status, l.beyond
 	if harbortest.Blobs(req) {
 		l.cut = 0
 	}
@@ -66,6 +68,13 @@ func (l *level) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	arriving := httptest.NewRequestWithContext(req.Context(), req.Method, req.URL.RequestURI(), nil)
 	arriving.Header = req.Header.Clone()
 	recorder := httptest.NewRecorder()
+	if status != 0 && harbortest.Blobs(req) {
+		if beyond {
+			recorder.Header().Set("Proxy-Status", "breakwater; received-status=401")
+		}
+		recorder.WriteHeader(status)
+		return recorder.Result(), nil
+	}
 	l.below.proxy.Behind(l.below.gate, l.below.policy.usual).ServeHTTP(recorder, arriving)
 	resp = recorder.Result()
 	resp.Request = req
@@ -178,6 +187,47 @@ func TestRevocationsReachTheNode(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// What the level between says of a blob: when that is believed, and how far.
+func TestWhatALevelSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		status   int
+		beyond   bool
+		lasts    time.Duration
+		blob     int // at the end
+		manifest bool
+	}{
+		"its credential is refused, for a while": {502, true, 100 * time.Second, 200, true},
+		"its credential is refused":              {502, true, 5 * time.Minute, 502, false},
+		"something is wrong there":               {502, false, 5 * time.Minute, 200, true},
+		"it may not have that":                   {404, true, 2 * time.Minute, 404, false},
+		"that is gone":                           {404, false, 2 * time.Minute, 404, true},
+		"that was not there, for a moment":       {404, false, 20 * time.Second, 200, true},
+		"the node may not have that":             {403, false, 2 * time.Minute, 403, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, account, nil, func(b *bubble) {
+				n, l := b.node(nil)
+				pulled := n.pull("team-a/app", "1.0")
+				manifest := "GET /v2/team-a/app/manifests/" + pulled.Header.Get("Docker-Content-Digest")
+				blob := "GET /v2/team-a/app/blobs/" + listed(t, pulled.body)[0].digest.String()
+				b.pass(16 * time.Minute)
+				l.set(func(l *level) { l.status, l.beyond = c.status, c.beyond })
+				n.get(200, blob) // which makes it ask
+				b.pass(c.lasts)
+				if c.blob == 200 {
+					l.set(func(l *level) { l.status = 0 })
+					b.pass(5 * time.Minute)
+				}
+				n.get(c.blob, blob)
+				l.set(func(l *level) { l.absent = true })
+				if got := n.send(manifest).StatusCode; (got == 200) != c.manifest {
+					t.Errorf("the manifest: %d", got)
+				}
+			})
+		})
 	}
 }
 

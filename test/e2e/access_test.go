@@ -56,9 +56,7 @@ func (w *accessWorld) tlsDoor(t *testing.T, host, mode string) string {
 
 func (w *accessWorld) add(t *testing.T, host, tls, mode string) (address string) {
 	t.Helper()
-	listener := must(net.Listen("tcp", net.JoinHostPort(host, "0")))(t)
-	defer listener.Close()
-	address = listener.Addr().String()
+	address = freeAddressOf(t, host)
 	w.modes[address] = mode
 	w.doors = append(w.doors, fmt.Sprintf("{address: %q, %s%s}", address, tls, mode))
 	return address
@@ -182,7 +180,7 @@ const (
 func (w *accessWorld) newHome(t *testing.T) home {
 	t.Helper()
 	h := newHome(t)
-	w.writeTo(t, string(h))
+	w.writeTo(t, h.dir)
 	return h
 }
 

@@ -44,7 +44,7 @@ func (d *docker) checkRefused(t *testing.T, reference, says string) {
 // trust are the options by which podman and skopeo reach a door.
 func (w *accessWorld) trust(h home, door string) []string {
 	if w.overTLS[door] {
-		return []string{"--cert-dir", string(h)}
+		return []string{"--cert-dir", h.dir}
 	}
 	return []string{"--tls-verify=false"}
 }
@@ -56,7 +56,7 @@ func (w *accessWorld) checkSkopeo(t *testing.T, door string, good, wrong login) 
 	skopeo := func(command string, more ...string) []string {
 		options := w.trust(h, door)
 		if command == "copy" {
-			options = map[bool][]string{true: {"--src-cert-dir", string(h)}, false: {"--src-tls-verify=false"}}[w.overTLS[door]]
+			options = map[bool][]string{true: {"--src-cert-dir", h.dir}, false: {"--src-tls-verify=false"}}[w.overTLS[door]]
 		}
 		return append(append([]string{"--insecure-policy", command}, options...), more...)
 	}

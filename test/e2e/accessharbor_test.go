@@ -46,7 +46,7 @@ func TestHarborAccountsOfClients(t *testing.T) {
 	w := newHarborWorld(t)
 
 	t.Run("docker", func(t *testing.T) {
-		docker := startDaemon(t, w.etcDocker(t), nil)
+		docker := startDaemon(t, newHome(t), w.etcDocker(t), nil)
 		for _, name := range []string{"robot$team-a+docker", "alice"} {
 			good, wrong := w.account(name, "team-a")
 			docker.checkLogin(t, w.at, good, wrong)
@@ -65,7 +65,7 @@ func TestHarborAccountsOfClients(t *testing.T) {
 	}
 	t.Run("containerd", func(t *testing.T) {
 		good, wrong := w.account("robot$team-a+containerd", "team-a")
-		containerd, host := startContainerd(t, w.newHome(t)), "https://"+w.at
+		containerd, host := startContainerd(t, w.newHome(t), debians(t)), "https://"+w.at
 		with := func(l login) string {
 			return hosts(t, host, fmt.Sprintf("ca = %q", w.writeTo(t, t.TempDir())),
 				header(host, "Basic "+base64.StdEncoding.EncodeToString([]byte(l.user+":"+l.secret))))

@@ -56,7 +56,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 
 	t.Run("containerd", func(t *testing.T) {
-		containerd, dir := startContainerd(t, w.newHome(t)), t.TempDir()
+		containerd, dir := startContainerd(t, w.newHome(t), debians(t)), t.TempDir()
 		ca := fmt.Sprintf("ca = %q", w.writeTo(t, dir))
 		with := func(who string) string {
 			cert, key := certificates[who].files(t, dir, who)
@@ -72,7 +72,7 @@ func TestClientCertificates(t *testing.T) {
 	t.Run("docker", func(t *testing.T) {
 		etc := w.etcDocker(t)
 		certificates["node"].files(t, filepath.Join(etc, "certs.d", door), "client")
-		docker := startDaemon(t, etc, nil)
+		docker := startDaemon(t, newHome(t), etc, nil)
 		docker.pull(t, door+"/team-a/app:1.0")
 		docker.checkImage(t, door+"/team-a/app:1.0", digestOf(t, w.harbor.app), w.harbor.app)
 		docker.checkRefused(t, door+"/library/base:1.0", "node-1 may not pull from library/base")

@@ -55,7 +55,7 @@ func TestPasswordsOfClients(t *testing.T) {
 	doors := map[string]string{"plain http": w.plain, "TLS": w.tls}
 
 	t.Run("docker", func(t *testing.T) {
-		docker := startDaemon(t, w.etcDocker(t), nil)
+		docker := startDaemon(t, newHome(t), w.etcDocker(t), nil)
 		for name, door := range doors {
 			t.Run(name, func(t *testing.T) {
 				docker.checkLogin(t, door, w.alice, w.wrong)
@@ -77,7 +77,7 @@ func TestPasswordsOfClients(t *testing.T) {
 	}
 
 	t.Run("containerd, by a header", func(t *testing.T) {
-		containerd, host := startContainerd(t, w.newHome(t)), "https://"+w.tls
+		containerd, host := startContainerd(t, w.newHome(t), debians(t)), "https://"+w.tls
 		with := func(l login) string {
 			return hosts(t, host, fmt.Sprintf("ca = %q", w.writeTo(t, t.TempDir())),
 				header(host, "Basic "+base64.StdEncoding.EncodeToString([]byte(l.user+":"+l.secret))))

@@ -44,7 +44,7 @@ func TestTokensOfClients(t *testing.T) {
 	over := w.login("token", w.issuer.token(t, builder, with("exp", time.Now().Add(-time.Hour).Unix())))
 
 	t.Run("docker", func(t *testing.T) {
-		docker := startDaemon(t, w.etcDocker(t), nil)
+		docker := startDaemon(t, newHome(t), w.etcDocker(t), nil)
 		docker.checkLogin(t, w.at, good, over)
 		docker.pull(t, w.at+"/team-a/app:1.0")
 		docker.checkImage(t, w.at+"/team-a/app:1.0", digestOf(t, w.harbor.app), w.harbor.app)
@@ -54,7 +54,7 @@ func TestTokensOfClients(t *testing.T) {
 	t.Run("podman", func(t *testing.T) { w.checkPodman(t, w.at, good, over) })
 	t.Run("crane", func(t *testing.T) { w.checkCrane(t, w.at, good, over) })
 	t.Run("containerd", func(t *testing.T) {
-		containerd, host := startContainerd(t, w.newHome(t)), "https://"+w.at
+		containerd, host := startContainerd(t, w.newHome(t), debians(t)), "https://"+w.at
 		with := func(l login) string {
 			return hosts(t, host, fmt.Sprintf("ca = %q", w.writeTo(t, t.TempDir())), header(host, "Bearer "+l.secret))
 		}

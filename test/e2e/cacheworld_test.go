@@ -23,10 +23,13 @@ const blockSize = 4096
 // is as Breakwater has it by itself, but that nothing of the disk is left free, since
 // it is the machine's.
 type settings struct {
-	dir      string // a folder of the test's own
+	filled   *harbor // with content of the test's own
+	dir      string  // a folder of the test's own
 	maxSize  string
 	lockWait string
 	upstream []string // further lines on Harbor, such as "tag_ttl: 1s"
+	routes   []string // lines; with none, the one that Breakwater makes of Harbor's own name
+	usual    string   // the listener's default, where there are several
 }
 
 // A cacheWorld is a world whose Breakwater keeps its folder, its addresses and its
@@ -43,8 +46,11 @@ func newCacheWorld(t *testing.T, s settings) *cacheWorld {
 	if s.dir == "" {
 		s.dir = filepath.Join(t.TempDir(), "cache")
 	}
+	if s.filled == nil {
+		s.filled = startHarbor(t)
+	}
 	b := &breakwater{registry: freeAddress(t), admin: freeAddress(t)}
-	w := &cacheWorld{world: &world{harbor: startHarbor(t), breakwater: b}, settings: s, life: t}
+	w := &cacheWorld{world: &world{harbor: s.filled, breakwater: b}, settings: s, life: t}
 	w.config = w.writeConfig(t, b.registry, b.admin)
 	b.serve(t, "--config", w.config)
 	w.tap = newTap(t, b.registry)
@@ -69,7 +75,14 @@ func (w *cacheWorld) writeConfig(t *testing.T, registry, admin string) string {
 	for _, line := range w.upstream {
 		text += "    " + line + "\n"
 	}
-	text += fmt.Sprintf("listeners: [{address: %q}]\nadmin: {address: %q}\n", registry, admin)
+	if len(w.routes) > 0 {
+		text += "routes:\n  " + strings.Join(w.routes, "\n  ") + "\n"
+	}
+	listener := fmt.Sprintf("address: %q", registry)
+	if w.usual != "" {
+		listener += ", default: " + w.usual
+	}
+	text += fmt.Sprintf("listeners: [{%s}]\nadmin: {address: %q}\n", listener, admin)
 	name := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

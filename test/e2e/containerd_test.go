@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +17,37 @@ import (
 // A containerd is a daemon of the test's own, with ctr as its client.
 type containerd struct {
 	*process
-	home   home
-	socket string
+	home    home
+	release containerdRelease
+	socket  string
+}
+
+// A containerdRelease is one that clients have.
+type containerdRelease struct {
+	name        string
+	daemon, ctr string // programs
+	settings    string // TOML, after those that all have
+}
+
+// debians is what Debian has: 1.6.
+func debians(t *testing.T) containerdRelease {
+	t.Helper()
+	return containerdRelease{name: "containerd-1.6", daemon: installed(t, "containerd"), ctr: installed(t, "ctr")}
+}
+
+// current is 2.x, which pulls in the daemon itself (its transfer service), and unpacks
+// there as it is told to.
+func current(t *testing.T) containerdRelease {
+	t.Helper()
+	return containerdRelease{name: "containerd-2", daemon: tool(t, "containerd"), ctr: tool(t, "ctr"), settings: fmt.Sprintf(`
+[plugins."io.containerd.transfer.v1.local"]
+  unpack_config = [{platform = "linux/%s", snapshotter = "native", differ = "walking"}]
+`, runtime.GOARCH)}
 }
 
 // startContainerd starts a daemon with all its state below one folder, without the
 // parts that would need a network or another file system.
-func startContainerd(t *testing.T, h home) *containerd {
+func startContainerd(t *testing.T, h home, release containerdRelease) *containerd {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("containerd needs root: please run `make e2e` as root")
@@ -36,12 +61,16 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
   address = %q
-`, path("root"), path("state"), path("sock"))
+[debug]
+  level = "warn"
+[ttrpc]
+  address = %q
+`, path("root"), path("state"), path("sock"), path("ttrpc")) + release.settings
 	mustDo(t, os.WriteFile(path("config.toml"), []byte(settings), 0o600))
-	c := &containerd{home: h, socket: path("sock")}
-	c.process = start(t, "containerd", h.command(installed(t, "containerd"), "--config", path("config.toml")))
+	c := &containerd{home: h, release: release, socket: path("sock")}
+	c.process = start(t, release.name, h.command(release.daemon, "--config", path("config.toml")))
 	c.waitUntil(t, time.Minute, func() error {
-		out, err := h.command(installed(t, "ctr"), c.ctr("version")...).CombinedOutput()
+		out, err := h.command(release.ctr, c.ctr("version")...).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("ctr version: %w: %s", err, out)
 		}
@@ -52,6 +81,24 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 
 func (c *containerd) ctr(args ...string) []string {
 	return append([]string{"--address", c.socket}, args...)
+}
+
+func (c *containerd) run(t *testing.T, args ...string) string {
+	t.Helper()
+	return c.home.run(t, c.release.ctr, c.ctr(args...)...)
+}
+
+// pull pulls and unpacks an image, looks for this content of it, and forgets it all.
+func (c *containerd) pull(t *testing.T, hosts, reference string, resolved v1.Hash, content ...v1.Hash) {
+	t.Helper()
+	c.run(t, "images", "pull", "--snapshotter", "native", "--hosts-dir", hosts, reference)
+	if listed := c.run(t, "images", "ls", "name=="+reference); !strings.Contains(listed, resolved.String()) {
+		t.Errorf("%s was resolved to another digest than %s:\n%s", reference, resolved, listed)
+	}
+	for _, hash := range append(content, resolved) {
+		checkDigest(t, hash.String(), []byte(c.run(t, "content", "get", hash.String())), hash)
+	}
+	c.run(t, "images", "rm", "--sync", reference)
 }
 
 // The registry that images are named by, which nobody reaches: they come from the
@@ -76,18 +123,12 @@ func header(host, authorization string) string {
 // checkPull pulls an image of the registry and looks for all of it.
 func (c *containerd) checkPull(t *testing.T, hosts, repository string, pushed v1.Image) {
 	t.Helper()
-	reference := namedRegistry + "/" + repository + ":1.0"
-	c.home.run(t, installed(t, "ctr"), c.ctr("images", "pull", "--snapshotter", "native", "--hosts-dir", hosts, reference)...)
-	for _, hash := range append(contentOf(t, pushed), digestOf(t, pushed)) {
-		content := c.home.run(t, installed(t, "ctr"), c.ctr("content", "get", hash.String())...)
-		checkDigest(t, hash.String(), []byte(content), hash)
-	}
-	c.home.run(t, installed(t, "ctr"), c.ctr("images", "rm", "--sync", reference)...)
+	c.pull(t, hosts, namedRegistry+"/"+repository+":1.0", digestOf(t, pushed), contentOf(t, pushed)...)
 }
 
 // checkRefused makes sure that it cannot be pulled, for that reason.
 func (c *containerd) checkRefused(t *testing.T, hosts, repository, says string) {
 	t.Helper()
-	c.home.fail(t, says, "", installed(t, "ctr"),
+	c.home.fail(t, says, "", c.release.ctr,
 		c.ctr("content", "fetch", "--hosts-dir", hosts, namedRegistry+"/"+repository+":1.0")...)
 }

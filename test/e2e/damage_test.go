@@ -39,13 +39,6 @@ func flipUnseen(t *testing.T, path string) {
 	mustDo(t, os.Chtimes(path, time.Time{}, before.ModTime()))
 }
 
-func mustDo(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 const blobDamaged = "a blob's file was damaged; it is removed and will be fetched again"
 
 // A blob's file that is cut, changed or gone is fetched anew, whether that happened

@@ -60,7 +60,7 @@ type docker struct {
 // startDocker starts a daemon that pulls through a mirror.
 func startDocker(t *testing.T, mirror string) *docker {
 	t.Helper()
-	return startDaemon(t, "", map[string]any{
+	return startDaemon(t, newHome(t), "", map[string]any{
 		"registry-mirrors":    []string{"http://" + mirror},
 		"insecure-registries": []string{mirror},
 	})
@@ -70,7 +70,7 @@ func startDocker(t *testing.T, mirror string) *docker {
 // no firewall rules, all its state below one folder, plain copies of files
 // instead of mounts (the vfs driver). It starts a containerd of its own. What it finds
 // in /etc/docker is the folder etc, if one is given.
-func startDaemon(t *testing.T, etc string, more map[string]any) *docker {
+func startDaemon(t *testing.T, h home, etc string, more map[string]any) *docker {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("a Docker daemon needs root: please run `make e2e` as root")
@@ -92,7 +92,7 @@ func startDaemon(t *testing.T, etc string, more map[string]any) *docker {
 	if etc != "" {
 		command = append(inPlaceOf(t, "/etc/docker", etc), command...)
 	}
-	d := &docker{home: newHome(t), socket: "unix://" + path("sock")}
+	d := &docker{home: h, socket: "unix://" + path("sock")}
 	d.process = start(t, "dockerd", d.home.command(command[0], command[1:]...))
 	d.waitUntil(t, time.Minute, func() error {
 		out, err := d.home.command(installed(t, "docker"), "--host", d.socket, "version").CombinedOutput()

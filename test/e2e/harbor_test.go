@@ -102,3 +102,11 @@ func must[T any](value T, err error) func(*testing.T) T {
 		return value
 	}
 }
+
+// mustDo is must where there is nothing but an error.
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -26,6 +26,7 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	output transcript
+	status int           // with which it ends when it is asked to
 	exited chan struct{} // closed when the program has ended and err is set
 	err    error         // what cmd.Wait said
 	killed bool          // by the test
@@ -58,7 +59,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 }
 
 // stop asks the program to end, waits for it, and returns an error unless it
-// ended with status 0. Stopping it again returns the same.
+// ended with its status. Stopping it again returns the same.
 func (p *process) stop() error {
 	if p.killed {
 		return nil
@@ -71,7 +72,7 @@ func (p *process) stop() error {
 		<-p.exited
 		return fmt.Errorf("%s was still running %v after SIGTERM", p.name, stopLimit)
 	}
-	if p.err != nil {
+	if p.cmd.ProcessState.ExitCode() != p.status {
 		return fmt.Errorf("%s ended with: %w", p.name, p.err)
 	}
 	return nil
@@ -135,12 +136,15 @@ func (tr *transcript) tail(n int) string {
 // A home is an empty home folder for clients: no login of the person or the
 // machine that runs the tests is found there. With a file ca.crt in it, clients trust
 // that authority.
-type home string
+type home struct {
+	dir string
+	env []string // beside what every home has
+}
 
 func newHome(t *testing.T) home {
 	t.Helper()
-	h := home(t.TempDir())
-	if err := os.WriteFile(filepath.Join(string(h), "auth.json"), []byte("{}"), 0o600); err != nil { // podman wants it to be there
+	h := home{dir: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(h.dir, "auth.json"), []byte("{}"), 0o600); err != nil { // podman wants it to be there
 		t.Fatal(err)
 	}
 	return h
@@ -149,17 +153,17 @@ func newHome(t *testing.T) home {
 // command prepares a client that lives in this home.
 func (h home) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
-	cmd.Dir = string(h)
-	cmd.Env = []string{
+	cmd.Dir = h.dir
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin",
-		"HOME=" + string(h),
-		"XDG_RUNTIME_DIR=" + string(h),
-		"XDG_CONFIG_HOME=" + string(h),
-		"DOCKER_CONFIG=" + string(h),
-		"REGISTRY_AUTH_FILE=" + string(h) + "/auth.json",
+		"HOME=" + h.dir,
+		"XDG_RUNTIME_DIR=" + h.dir,
+		"XDG_CONFIG_HOME=" + h.dir,
+		"DOCKER_CONFIG=" + h.dir,
+		"REGISTRY_AUTH_FILE=" + h.dir + "/auth.json",
 		"TMPDIR=" + os.TempDir(),
-	}
-	if ca := filepath.Join(string(h), "ca.crt"); exists(ca) {
+	}, h.env...)
+	if ca := filepath.Join(h.dir, "ca.crt"); exists(ca) {
 		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+ca)
 	}
 	return cmd

@@ -1,0 +1,50 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"breakwater/internal/harbortest"
+)
+
+// Every client pulls by ordinary names, each as client-config told it: cold, warm, and
+// with Harbor down. Nothing comes from anywhere else, nobody has an account, and Harbor
+// hears nothing but what Breakwater must ask.
+func TestEveryClientByOrdinaryNames(t *testing.T) {
+	w := newMirrorWorld(t)
+	clients := w.clients(t)
+	images := make(map[string][]wanted)
+	for _, c := range clients {
+		images[c.name] = w.images(t, c.name)
+	}
+	all := func(t *testing.T) {
+		for _, c := range clients {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				for _, image := range images[c.name] {
+					c.check(t, image)
+				}
+			})
+		}
+	}
+	const stale = 1200 * time.Millisecond // longer than tag_ttl
+
+	t.Run("cold", all)
+	w.quiet()
+
+	time.Sleep(stale)
+	cold := len(w.contentRequests())
+	t.Run("warm", all)
+	w.quiet()
+	for _, request := range w.contentRequests()[cold:] {
+		if !heardOf([]string{request}, "HEAD", "/manifests/") {
+			t.Errorf("warm pulls made Harbor hear %s", request)
+		}
+	}
+
+	w.harbor.SetDown(harbortest.Core, true)
+	time.Sleep(stale)
+	t.Run("Harbor down", all)
+}
