@@ -19,11 +19,11 @@ import (
 func TestPartsOfALayerAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newMirrorWorld(t)
-	const size, part = 24 << 20, 1 << 20
+	const size, part = 8 << 20, 256 << 10
 	release := current(t)
-	release.settings += "  max_concurrent_downloads = 6\n  concurrent_layer_fetch_buffer = 1048576\n"
+	release.settings += "  max_concurrent_downloads = 6\n  concurrent_layer_fetch_buffer = 262144\n"
 	c := w.containerd(t, release)
-	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Rate: 16 << 20}) // so that parts are asked for before they came
+	w.harbor.AddFault(harbortest.Fault{Match: harbortest.Blobs, Rate: 8 << 20}) // so that parts are asked for before they came
 	for name, registry := range map[string]*harbortest.Registry{
 		"docker.io/library/large":           w.behind(t, hubProject),
 		"harbor.example.com/platform/large": must(w.harbor.Content(ownProject))(t),
