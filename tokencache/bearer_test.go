@@ -68,7 +68,7 @@ func TestBearerTokenIsSentAsItIs(t *testing.T) {
 		f.write(second, nil)
 		c.revoke()
 		c.set(func(u *upstream) { u.tokens[second] = true })
-		c.ok(t, app)                // with what is in the file now
+		c.ok(t, app)            // with what is in the file now
 		c.ok(t, "/v2/_catalog") // whatever the scope
 		equal(t, "requests", c.requests(), []string{"GET " + app + " Bearer", "GET " + app + " Bearer", "GET /v2/_catalog Bearer"})
 		equal(t, "events", c.events, []string{"credential accepted"})

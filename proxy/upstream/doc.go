@@ -6,7 +6,8 @@
 //   - redirects of blobs followed by us, not shown to clients (redirect.go), by
 //     a transport that carries no credentials and dials no private address that
 //     is not listed (guard.go);
-//   - authentication by package tokencache, below the retries;
+//   - authentication by package tokencache, below the retries: by exchange at Harbor,
+//     by a token as it is where another Breakwater stands there;
 //   - two transports (transport.go), control for tokens and manifests, bodies
 //     for blobs, so that bodies never starve control.
 package upstream

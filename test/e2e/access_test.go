@@ -68,6 +68,7 @@ func (w *accessWorld) serve(t *testing.T) {
 	t.Helper()
 	text := fmt.Sprintf("cache: {dir: %q, min_free: 0%%}\nupstreams:\n  harbor: {url: %q, username: %q, password_file: %q, record_pull: 0s}\n",
 		w.dir, w.harbor.url, robotName, passwordFile(t, robotPassword))
+	text += fmt.Sprintf("routes: {%s: {to: harbor, repositories: [\"**\"]}}\n", namedRegistry)
 	text += "listeners: [" + strings.Join(w.doors, ", ") + fmt.Sprintf("]\nadmin: {address: %q}\nlog: {level: debug}\n", w.breakwater.admin)
 	name := filepath.Join(t.TempDir(), "config.yaml")
 	mustDo(t, os.WriteFile(name, []byte(text), 0o600))

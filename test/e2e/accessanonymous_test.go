@@ -12,7 +12,7 @@ func TestAnonymousNetworks(t *testing.T) {
 	w := newAccessWorld(t)
 	open := w.door(t, "127.0.0.1", `anonymous: {networks: [127.0.0.1/32]}`)
 	elsewhere := w.door(t, "127.0.0.1", `anonymous: {networks: [10.0.0.0/8]}`)
-	narrow := w.door(t, "127.0.0.1", `anonymous: {networks: [127.0.0.0/8]}, allow: [{pull: ["library/**"]}], hide: true`)
+	narrow := w.door(t, "127.0.0.1", `anonymous: {networks: [127.0.0.0/8]}, allow: [{pull: ["harbor.example.com/library/**"]}], hide: true`)
 	w.serve(t)
 	forDockerHub := w.login("jane", "Rb6wYt3kXeMz8Cu5") // which Docker sends to a mirror that asks
 

@@ -19,7 +19,7 @@ func TestClientCertificates(t *testing.T) {
 	w := newAccessWorld(t)
 	nodes := newAuthority(t, "the nodes' authority")
 	door := w.tlsDoor(t, ownAddress(t), fmt.Sprintf(
-		`mtls: {ca_file: %q}, allow: [{subjects: ["node-*"], pull: ["team-a/**"]}, {groups: ["system:mirrors"], pull: ["library/**"]}]`,
+		`mtls: {ca_file: %q}, allow: [{subjects: ["node-*"], pull: ["harbor.example.com/team-a/**"]}, {groups: ["system:mirrors"], pull: ["harbor.example.com/library/**"]}]`,
 		nodes.writeTo(t, t.TempDir())))
 	w.serve(t)
 

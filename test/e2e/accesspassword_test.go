@@ -42,7 +42,7 @@ func newPasswordWorld(t *testing.T) *passwordWorld {
 	w.alice, w.bob = w.login("alice", "Gq7vTn2xKeYd5Rb9"), w.login("bob", "Wm3zHs8pJcUf6Xa1")
 	w.carol, w.wrong = w.login("carol", "Ny8kDs2wFgLp5Vt7"), w.login("alice", "Zk4yBv6tLoNw9Qe2")
 	htpasswd(t, w.htpasswd, w.alice, w.carol)
-	mode := fmt.Sprintf("password: {htpasswd_file: %q}, allow: [{subjects: [alice, bob, carol], pull: [\"team-a/**\"]}]", w.htpasswd)
+	mode := fmt.Sprintf("password: {htpasswd_file: %q}, allow: [{subjects: [alice, bob, carol], pull: [\"harbor.example.com/team-a/**\"]}]", w.htpasswd)
 	w.plain, w.tls = w.door(t, "127.0.0.1", mode), w.tlsDoor(t, ownAddress(t), mode)
 	w.serve(t)
 	return w

@@ -30,7 +30,7 @@ func newTokenWorld(t *testing.T) *tokenWorld {
 	own := w.login("breakwater", "Pv4mXe9tKsQz7Jd2") // what Breakwater shows to the issuer
 	w.issuer = startIssuer(t, w.authority, own.secret)
 	w.at = w.tlsDoor(t, ownAddress(t), fmt.Sprintf(
-		`token: {issuer: %q, audience: %s, ca_file: %q, bearer_token_file: %q}, allow: [{subjects: ["system:serviceaccount:ci-*:*"], pull: ["team-a/**"]}]`,
+		`token: {issuer: %q, audience: %s, ca_file: %q, bearer_token_file: %q}, allow: [{subjects: ["system:serviceaccount:ci-*:*"], pull: ["harbor.example.com/team-a/**"]}]`,
 		w.issuer.URL, audience, w.writeTo(t, t.TempDir()), passwordFile(t, own.secret)))
 	return w
 }
@@ -115,7 +115,7 @@ func TestTokensOfSeveralIssuers(t *testing.T) {
 	cluster, forge := startIssuer(t, w.authority, ""), startIssuer(t, w.authority, "")
 	door := w.door(t, "127.0.0.1", fmt.Sprintf(`token: [{issuer: %q, audience: %s, prefix: "k8s:", jwks_file: %q}, `+
 		`{issuer: %q, audience: %s, prefix: "forge:", jwks_file: %q, subject_claim: job, groups_claim: teams}], `+
-		`allow: [{subjects: ["k8s:%s"], pull: ["team-a/**"]}, {groups: ["forge:base"], pull: ["library/**"]}]`,
+		`allow: [{subjects: ["k8s:%s"], pull: ["harbor.example.com/team-a/**"]}, {groups: ["forge:base"], pull: ["harbor.example.com/library/**"]}]`,
 		cluster.URL, audience, cluster.keysFile(t), forge.URL, audience, forge.keysFile(t), builder))
 	w.serve(t)
 

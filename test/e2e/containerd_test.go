@@ -101,9 +101,9 @@ func (c *containerd) pull(t *testing.T, hosts, reference string, resolved v1.Has
 	c.run(t, "images", "rm", "--sync", reference)
 }
 
-// The registry that images are named by, which nobody reaches: they come from the
-// host of hosts.toml, or not at all.
-const namedRegistry = "registry.example.com"
+// The registry that images are named by, which is a route, and which nobody reaches: they
+// come from the host of hosts.toml, or not at all.
+const namedRegistry = "harbor.example.com"
 
 // hosts writes hosts.toml for that registry, and returns the folder that it is in.
 func hosts(t *testing.T, host string, lines ...string) string {

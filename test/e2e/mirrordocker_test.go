@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"breakwater/internal/harbortest"
 )
 
 // docker is a daemon with registry-mirrors, and nothing else that was said to it of
@@ -27,4 +30,25 @@ func (w *mirrorWorld) docker(t *testing.T) mirrorClient {
 		}
 		docker.run(t, "image", "rm", "--force", reference)
 	}}
+}
+
+// `docker pull nginx`, in that spelling, on a daemon that has registry-mirrors and no
+// account anywhere, brings what Harbor has as hub-proxy/library/nginx.
+func TestDockerPullNginx(t *testing.T) {
+	t.Parallel()
+	w := newMirrorWorld(t)
+	docker := w.docker(t)
+	nginx := must(harbortest.DockerImage("nginx", 250_000, 60_000, 2_000))(t)
+	must(w.behind(t, hubProject).Push("library/nginx", "latest", nginx))(t)
+	docker.check(t, wanted{"docker.io/library/nginx", nil, nginx, digestOf(t, nginx)})
+	asked := w.contentRequests()
+	for _, request := range []string{
+		"HEAD /v2/hub-proxy/library/nginx/manifests/latest",
+		"GET /v2/hub-proxy/library/nginx/manifests/" + digestOf(t, nginx).String(),
+		"GET /v2/hub-proxy/library/nginx/blobs/" + layersOf(t, nginx)[0].String(),
+	} {
+		if !slices.Contains(asked, request) {
+			t.Errorf("Harbor did not hear %s: %v", request, asked)
+		}
+	}
 }
