@@ -30,6 +30,7 @@ type mirror struct {
 	*world
 	transport *http.Transport    // the client's
 	body      bytes.Buffer       // that it read last
+	store     *blobcache.Cache   // of the listeners
 	listeners map[string]string  // URLs, by usual registry, " asking" after it where we ask who it is
 	contents  map[string]content // by the names that digests have in the recordings
 	tags      map[string]string  // the name of what repository:tag is
@@ -45,7 +46,8 @@ type content struct {
 func newMirror(t *testing.T, recording string) *mirror {
 	m := &mirror{world: newWorld(t, account), transport: &http.Transport{DisableCompression: true}, listeners: map[string]string{}, contents: map[string]content{}, tags: map[string]string{}}
 	m.seed(recording)
-	cache, err := blobcache.Open(t.Context(), blobcache.Options{Dir: t.TempDir(), MaxSize: 1 << 30, Memory: 16 << 20, Events: m.events, Log: m.newLog()})
+	var err error
+	m.store, err = blobcache.Open(t.Context(), blobcache.Options{Dir: t.TempDir(), MaxSize: 1 << 30, Memory: 16 << 20, Events: m.events, Log: m.newLog()})
 	m.must(err)
 	mode, err := access.NewPassword(access.PasswordOptions{
 		Read: func() ([]byte, error) { return htpasswd("alice") }, Listener: "test", Events: m.events, Log: m.newLog(),
@@ -55,9 +57,9 @@ func newMirror(t *testing.T, recording string) *mirror {
 		Listener: "test", Mode: mode, Allow: access.Everything(), Events: m.events,
 		Limits: access.Limits{Connections: 1 << 20, AddressPulls: 1 << 20, SubjectPulls: 1 << 20},
 	})
-	registry := m.policy.over(m.client, cache, m.events, m.newLog())
+	registry := m.policy.over(m.client, m.store, m.events, m.newLog())
 	t.Cleanup(m.transport.CloseIdleConnections)
-	t.Cleanup(func() { m.must(errors.Join(registry.Close(), asking.Close(), cache.Close())) })
+	t.Cleanup(func() { m.must(errors.Join(registry.Close(), asking.Close(), m.store.Close())) })
 	for name, handler := range map[string]http.Handler{
 		"docker.io":          registry.Behind(m.gate, "docker.io"),
 		"docker.io asking":   registry.Behind(asking, "docker.io"),
@@ -87,7 +89,7 @@ func (m *mirror) seed(recording string) {
 			continue
 		}
 		for named, sizes := range images {
-			if !regexp.MustCompile("/"+repository+"/blobs/.* Range:").MatchString(recording) {
+			if !regexp.MustCompile("/" + repository + "/blobs/.* Range:").MatchString(recording) {
 				sizes = slices.Repeat([]int{100_000}, len(sizes))
 			}
 			name, tag, _ := strings.Cut(named, ":")

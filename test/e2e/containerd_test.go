@@ -129,6 +129,10 @@ func (c *containerd) checkPull(t *testing.T, hosts, repository string, pushed v1
 // checkRefused makes sure that it cannot be pulled, for that reason.
 func (c *containerd) checkRefused(t *testing.T, hosts, repository, says string) {
 	t.Helper()
-	c.home.fail(t, says, "", c.release.ctr,
-		c.ctr("content", "fetch", "--hosts-dir", hosts, namedRegistry+"/"+repository+":1.0")...)
+	c.checkMissing(t, hosts, namedRegistry+"/"+repository+":1.0", says)
+}
+
+func (c *containerd) checkMissing(t *testing.T, hosts, reference, says string) {
+	t.Helper()
+	c.home.fail(t, says, "", c.release.ctr, c.ctr("content", "fetch", "--hosts-dir", hosts, reference)...)
 }

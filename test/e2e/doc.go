@@ -18,6 +18,13 @@
 // that the client shows. Everything that was written and said is then searched for what
 // they proved themselves with, and each refusal is to be found in the log and the metrics.
 //
+// The mirror's tests have a Breakwater with routes. Docker, two containerds, BuildKit, podman,
+// buildah, skopeo, crane, regctl and oras are told what `breakwater client-config` prints, and
+// pull by the names that images always had: cold, warm and with Harbor down, in parts and
+// whole. The only other way to a registry is a proxy that lets nobody through and hears who
+// tries, so that no pull can have come from elsewhere; and Harbor's log is searched for
+// requests that it should not have been sent.
+//
 // When a test ends its world is taken down, and what must hold for every run is
 // checked there: the program ends on SIGTERM with status 0, each line that it
 // wrote is a JSON object, and no password, token or cookie is in its log, on

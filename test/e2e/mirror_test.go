@@ -11,8 +11,10 @@ import (
 
 // Every client pulls by ordinary names, each as client-config told it: cold, warm, and
 // with Harbor down. Nothing comes from anywhere else, nobody has an account, and Harbor
-// hears nothing but what Breakwater must ask.
+// hears nothing but what Breakwater must ask. What is not there is looked for elsewhere
+// only by those that nothing keeps from it.
 func TestEveryClientByOrdinaryNames(t *testing.T) {
+	t.Parallel()
 	w := newMirrorWorld(t)
 	clients := w.clients(t)
 	images := make(map[string][]wanted)
@@ -47,4 +49,14 @@ func TestEveryClientByOrdinaryNames(t *testing.T) {
 	w.harbor.SetDown(harbortest.Core, true)
 	time.Sleep(stale)
 	t.Run("Harbor down", all)
+	w.harbor.SetDown(harbortest.Core, false)
+
+	for _, c := range clients {
+		t.Run("not there/"+c.name, func(t *testing.T) {
+			c.miss(t, wanted{name: "docker.io/library/missing:1.0"})
+			if heard := w.outside.take(); (len(heard) > 0) != c.fallsBack {
+				t.Errorf("others were asked %q; that it asks them: %t", heard, c.fallsBack)
+			}
+		})
+	}
 }

@@ -32,22 +32,31 @@ func (w *mirrorWorld) buildkit(t *testing.T) mirrorClient {
 		}
 		return nil
 	})
-	buildctl := func(t *testing.T, args ...string) string {
-		t.Helper()
-		return h.run(t, tool(t, "buildctl"), append([]string{"--addr", socket}, args...)...)
+	c := mirrorClient{name: "buildkit", wire: wire, all: true, fallsBack: true}
+	c.pull = func(t *testing.T, image wanted) {
+		file := filepath.Join(t.TempDir(), "built.tar")
+		h.run(t, tool(t, "buildctl"), building(t, socket, image, file)...)
+		checkBuilt(t, file, image)
+		h.run(t, tool(t, "buildctl"), "--addr", socket, "prune", "--all")
 	}
-	return mirrorClient{name: "buildkit", wire: wire, all: true, pull: func(t *testing.T, image wanted) {
-		dir := t.TempDir()
-		mustDo(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+image.short()+"\nLABEL built=here\n"), 0o600))
-		args := []string{"build", "--frontend", "dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir,
-			"--output", "type=oci,dest=" + filepath.Join(dir, "built.tar")}
-		if image.index != nil {
-			args = append(args, "--opt", "platform=linux/"+strings.Join(platforms, ",linux/"))
-		}
-		buildctl(t, args...)
-		checkBuilt(t, filepath.Join(dir, "built.tar"), image)
-		buildctl(t, "prune", "--all")
-	}}
+	c.miss = func(t *testing.T, image wanted) {
+		h.fail(t, image.short(), "", tool(t, "buildctl"), building(t, socket, image, filepath.Join(t.TempDir(), "built.tar"))...)
+	}
+	return c
+}
+
+// building are the arguments of buildctl that build on an image, and write what was built
+// to a file.
+func building(t *testing.T, socket string, image wanted, file string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	mustDo(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+image.short()+"\nLABEL built=here\n"), 0o600))
+	args := []string{"--addr", socket, "build", "--frontend", "dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir,
+		"--output", "type=oci,dest=" + file}
+	if image.index != nil {
+		args = append(args, "--opt", "platform=linux/"+strings.Join(platforms, ",linux/"))
+	}
+	return args
 }
 
 // checkBuilt looks for the layers of the image in what was built on it.

@@ -16,6 +16,9 @@ type mirrorClient struct {
 	// forgets the image.
 	pull func(t *testing.T, image wanted)
 	all  bool // platforms of an index, not only this machine's
+	// miss makes sure that an image that is not there cannot be pulled.
+	miss      func(t *testing.T, image wanted)
+	fallsBack bool // to the registry itself, from which nothing keeps it
 }
 
 // check pulls an image, and makes sure that all of it came by Breakwater.

@@ -21,7 +21,11 @@ func (w *mirrorWorld) containerd(t *testing.T, release containerdRelease) mirror
 		}
 	}
 	c := startContainerd(t, w.newHome(t), release)
-	return mirrorClient{name: release.name, wire: wire, pull: func(t *testing.T, image wanted) {
-		c.pull(t, certsD, image.name, image.resolved, image.content(t, false)...)
-	}}
+	return mirrorClient{
+		name: release.name, wire: wire,
+		pull: func(t *testing.T, image wanted) {
+			c.pull(t, certsD, image.name, image.resolved, image.content(t, false)...)
+		},
+		miss: func(t *testing.T, image wanted) { c.checkMissing(t, certsD, image.name, "not found") },
+	}
 }

@@ -18,7 +18,8 @@ func (w *mirrorWorld) docker(t *testing.T) mirrorClient {
 	var told map[string]any
 	decode(t, []byte(w.clientConfig(t, wire, "docker")), &told)
 	docker := startDaemon(t, w.newHome(t), "", told)
-	return mirrorClient{name: "docker", wire: wire, pull: func(t *testing.T, image wanted) {
+	c := mirrorClient{name: "docker", wire: wire, fallsBack: true}
+	c.pull = func(t *testing.T, image wanted) {
 		reference := image.short()
 		if reference == image.name {
 			reference = wire.address + "/" + image.name
@@ -29,7 +30,9 @@ func (w *mirrorWorld) docker(t *testing.T) mirrorClient {
 			t.Errorf("docker images --digests does not list %s:\n%s", image.resolved, listed)
 		}
 		docker.run(t, "image", "rm", "--force", reference)
-	}}
+	}
+	c.miss = func(t *testing.T, image wanted) { docker.checkRefused(t, image.short(), "") }
+	return c
 }
 
 // `docker pull nginx`, in that spelling, on a daemon that has registry-mirrors and no

@@ -37,7 +37,8 @@ func (w *mirrorWorld) podman(t *testing.T) mirrorClient {
 		t.Helper()
 		return h.run(t, installed(t, "podman"), append(kept, args...)...)
 	}
-	return mirrorClient{name: "podman", wire: wire, pull: func(t *testing.T, image wanted) {
+	c := mirrorClient{name: "podman", wire: wire}
+	c.pull = func(t *testing.T, image wanted) {
 		podman(t, "pull", image.short())
 		var images []struct {
 			Id          string
@@ -48,7 +49,11 @@ func (w *mirrorWorld) podman(t *testing.T) mirrorClient {
 			t.Errorf("podman holds %+v, want %s with the config %s", images, image.resolved, configOf(t, image.image).Hex)
 		}
 		podman(t, "rmi", "--force", image.short())
-	}}
+	}
+	c.miss = func(t *testing.T, image wanted) {
+		h.fail(t, image.short(), "", installed(t, "podman"), append(kept, "pull", image.short())...)
+	}
+	return c
 }
 
 func (w *mirrorWorld) buildah(t *testing.T) mirrorClient {
@@ -60,7 +65,8 @@ func (w *mirrorWorld) buildah(t *testing.T) mirrorClient {
 		t.Helper()
 		return h.run(t, installed(t, "buildah"), append(kept, args...)...)
 	}
-	return mirrorClient{name: "buildah", wire: wire, pull: func(t *testing.T, image wanted) {
+	c := mirrorClient{name: "buildah", wire: wire}
+	c.pull = func(t *testing.T, image wanted) {
 		buildah(t, "pull", image.short())
 		var images []struct{ ID, Digest string }
 		decode(t, []byte(buildah(t, "images", "--json", "--no-trunc", image.short())), &images)
@@ -68,7 +74,11 @@ func (w *mirrorWorld) buildah(t *testing.T) mirrorClient {
 			t.Errorf("buildah holds %+v, want %s with the config %s", images, image.resolved, configOf(t, image.image).Hex)
 		}
 		buildah(t, "rmi", "--force", image.short())
-	}}
+	}
+	c.miss = func(t *testing.T, image wanted) {
+		h.fail(t, image.short(), "", installed(t, "buildah"), append(kept, "pull", image.short())...)
+	}
+	return c
 }
 
 // skopeo copies all platforms; Debian's writes an index anew when it does, so that is
@@ -77,11 +87,13 @@ func (w *mirrorWorld) skopeo(t *testing.T) mirrorClient {
 	t.Helper()
 	wire, h := w.newWire(t), w.newHome(t)
 	conf := w.registriesConf(t, wire) // its 1.9 passes over CONTAINERS_REGISTRIES_CONF
+	told := []string{"--registries-conf", conf, "--insecure-policy"}
 	skopeo := func(t *testing.T, args ...string) string {
 		t.Helper()
-		return h.run(t, installed(t, "skopeo"), append([]string{"--registries-conf", conf, "--insecure-policy"}, args...)...)
+		return h.run(t, installed(t, "skopeo"), append(told, args...)...)
 	}
-	return mirrorClient{name: "skopeo", wire: wire, all: true, pull: func(t *testing.T, image wanted) {
+	c := mirrorClient{name: "skopeo", wire: wire, all: true}
+	c.pull = func(t *testing.T, image wanted) {
 		dir, source := t.TempDir(), "docker://"+image.short()
 		skopeo(t, "copy", "--all", source, "dir:"+dir)
 		checkDigest(t, image.name, []byte(skopeo(t, "inspect", "--raw", source)), image.resolved)
@@ -92,7 +104,11 @@ func (w *mirrorWorld) skopeo(t *testing.T) mirrorClient {
 			}
 			checkFile(t, file, hash)
 		}
-	}}
+	}
+	c.miss = func(t *testing.T, image wanted) {
+		h.fail(t, "missing", "", installed(t, "skopeo"), append(told, "inspect", "docker://"+image.short())...)
+	}
+	return c
 }
 
 // resolvedTo tells whether one of the names, which end in digests, says what the image's

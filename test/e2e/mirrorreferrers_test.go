@@ -32,7 +32,7 @@ func TestReferrersByOrdinaryNames(t *testing.T) {
 			t.Errorf("oras found %+v, want %s", found.Referrers, sbom)
 		}
 	})
-	t.Run("oras pull", func(t *testing.T) {
+	t.Run("oras copy --recursive", func(t *testing.T) {
 		dir := t.TempDir()
 		h.run(t, tool(t, "oras"), "copy", "--recursive", "--from-plain-http", repository+":1.0", "--to-oci-layout", dir+":pulled")
 		payload, _, err := v1.SHA256(strings.NewReader(artifactPayload))

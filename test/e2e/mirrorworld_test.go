@@ -5,7 +5,6 @@ package e2e
 import (
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +48,7 @@ func newMirrorWorld(t *testing.T) *mirrorWorld {
 // checkNothingElse makes sure that all came from Breakwater, and that Harbor was asked for
 // what it must be.
 func (w *mirrorWorld) checkNothingElse(t *testing.T) {
-	for _, request := range w.outside.heard() {
+	for _, request := range w.outside.take() {
 		t.Errorf("a client asked somebody else than Breakwater: %s", request)
 	}
 	checkAsked(t, w.harbor.Requests(), hubProject, quayProject, ownProject)
@@ -100,10 +99,13 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "nobody gets out here", http.StatusForbidden)
 }
 
-func (o *outside) heard() []string {
+// take returns who was asked for since it was called last.
+func (o *outside) take() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.asked)
+	asked := o.asked
+	o.asked = nil
+	return asked
 }
 
 // newHome returns a home whose clients reach the world by the proxy alone. Loopback
