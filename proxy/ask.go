@@ -61,6 +61,9 @@ func (o *origin) send(req *http.Request, request registry.Request) (*http.Respon
 	}
 	did.took = time.Since(began)
 	if err == nil {
+		if levelOf(resp) != "" {
+			o.level.Store(true)
+		}
 		did.status, did.requestID, did.levels = resp.StatusCode, shorten(resp.Header.Get("X-Request-Id")), levelsOf(resp)
 	}
 	return resp, did, err

@@ -20,8 +20,9 @@ func (x *exchange) blob() error {
 		if err != nil {
 			return err
 		}
-		ok = true
-		x.found.become(cacheValidated)
+		if _, ok = x.linked(wanted); ok {
+			x.found.become(cacheValidated)
+		}
 	}
 	if ok {
 		if held, open := x.cache.Open(x.ctx, wanted.digest); open {
@@ -52,6 +53,11 @@ func (x *exchange) join(wanted pair) error {
 	}
 	from := x.source(x.ctx, wanted)
 	blob, how, err := x.cache.Join(x.ctx, wanted.digest, from)
+	if circular(err) && from.first().method == "" { // the way of whoever began it
+		from = x.source(x.ctx, wanted)
+		from.way = way(from.via)
+		blob, how, err = x.cache.Join(x.ctx, wanted.digest, from)
+	}
 	x.note(from.first())
 	x.found.how = string(how)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"breakwater/proxy/registry"
@@ -76,4 +77,27 @@ func levelsOf(resp *http.Response) string {
 		return ""
 	}
 	return said + ", "
+}
+
+// levelOf is what the Breakwater that was asked says of its answer, without those behind
+// it; "" where it is none.
+func levelOf(resp *http.Response) string {
+	fields := resp.Header.Values("Cache-Status")
+	if len(fields) == 0 {
+		return ""
+	}
+	last := fields[len(fields)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if name, _, _ := strings.Cut(last, ";"); name != "breakwater" {
+		return ""
+	}
+	return last
+}
+
+// secondhand tells of a Breakwater's answer that it does not come from what that holds
+// for the very repository: whoever runs a registry behind a proxy-cache project there can
+// name any digest.
+func secondhand(resp *http.Response) bool {
+	said := levelOf(resp)
+	return said != "" && said != "breakwater; hit" && !strings.HasSuffix(said, "; detail=validated")
 }

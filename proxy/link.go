@@ -86,14 +86,14 @@ func (o *origin) prove(ctx context.Context, pr pair) (proof, error) {
 	if no, ok := o.refused.get(pr.String()); ok {
 		return proof{}, no
 	}
-	found, err := o.proofs.Do(ctx, pr, along(ctx, func(ctx context.Context) (proof, error) {
-		if link, ok := o.linked(pr); ok {
+	found, err := together(ctx, o.proofs, o.via(ctx), pr, func(ctx context.Context) (proof, error) {
+		if link, ok := o.linked(pr); ok && link.Size >= 0 {
 			return proof{link: link}, nil // another flight has just landed
 		}
 		limited, cancel := budgeted(ctx)
 		defer cancel()
 		return o.proveNow(limited, pr)
-	}))
+	})
 	return found, whyOf(ctx, err)
 }
 
@@ -105,6 +105,10 @@ func (o *origin) proveNow(ctx context.Context, pr pair) (proof, error) {
 		method = http.MethodGet // see linkOf
 	}
 	resp, did, err := o.ask(ctx, method, request)
+	if err == nil && did.method == http.MethodHead && o.cache.Held(pr.digest) && secondhand(resp) {
+		_ = resp.Body.Close()
+		resp, did, err = o.ask(ctx, http.MethodGet, request)
+	}
 	if !errors.Is(context.Cause(ctx), context.Canceled) { // else everybody left
 		o.Events.LinkProven(o.Upstream.Name(), provenResult(err))
 	}
@@ -124,8 +128,8 @@ func (o *origin) proveNow(ctx context.Context, pr pair) (proof, error) {
 
 // linkOf reads what upstream's 2xx says of a pair, and tells whether that shows the
 // pair to be there. The answer to a GET in place of a HEAD comes from a proxy-cache
-// project, which hands on what the registry behind it says: who names a digest has not
-// shown its content.
+// project, which hands on what the registry behind it says, or from a Breakwater that has
+// not seen the content itself: who names a digest has not shown its content.
 func (o *origin) linkOf(pr pair, request registry.Request, resp *http.Response, did asked) (link index.Link, shown bool, err error) {
 	link = index.Link{Size: resp.ContentLength}
 	size, held := o.cache.Size(pr.digest)
@@ -142,7 +146,7 @@ func (o *origin) linkOf(pr pair, request registry.Request, resp *http.Response, 
 	}
 	switch {
 	case did.method == http.MethodHead:
-		return link, true, nil
+		return link, !secondhand(resp), nil
 	case pr.kind == index.Blob && !held:
 		return link, false, nil // dropped at its headers: they are an answer, and open nothing
 	}

@@ -73,8 +73,9 @@ func (x *exchange) manifestOf(named pair) (index.Link, []byte, error) {
 		if err != nil {
 			return index.Link{}, nil, err
 		}
-		link, ok = proven.link, true
-		x.found.become(cacheValidated)
+		if link, ok = x.linked(named); ok {
+			x.found.become(cacheValidated)
+		}
 	}
 	if ok {
 		if body, held := x.cache.Document(x.ctx, named.digest); held {
@@ -133,7 +134,7 @@ func (o *origin) fetch(ctx context.Context, named pair) (fetched, error) {
 	if no, ok := o.refused.get(named.String()); ok {
 		return fetched{}, no
 	}
-	got, err := o.fetches.Do(ctx, named, along(ctx, func(ctx context.Context) (fetched, error) {
+	got, err := together(ctx, o.fetches, o.via(ctx), named, func(ctx context.Context) (fetched, error) {
 		limited, cancel := budgeted(ctx)
 		defer cancel()
 		if link, ok := o.linked(named); ok { // another flight has just landed
@@ -143,7 +144,7 @@ func (o *origin) fetch(ctx context.Context, named pair) (fetched, error) {
 		}
 		got, err := o.fetchNow(limited, named)
 		return got, o.noted(named, err)
-	}))
+	})
 	return got, whyOf(ctx, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"breakwater/blobcache/index"
@@ -48,15 +49,16 @@ type Origin struct {
 type origin struct {
 	*Proxy
 	Origin
-	key string // as links name it
+	key   string      // as links name it
+	level atomic.Bool // it has answered as a Breakwater does
 
 	life       *flight.Life
 	background *background // questions
 	accesses   *background // questions whether our account may pull
 	completing *background // transfers that nobody waits for
-	checks     *flight.Group[tagKey, checked]
-	proofs     *flight.Group[pair, proof]
-	fetches    *flight.Group[pair, fetched]
+	checks     *flight.Group[byWay[tagKey], checked]
+	proofs     *flight.Group[byWay[pair], proof]
+	fetches    *flight.Group[byWay[pair], fetched]
 	suspicions suspicions
 	turns      *semaphore.Weighted // for questions that refusals cause
 
@@ -75,9 +77,9 @@ func (p *Proxy) newOrigin(o Origin) *origin {
 	return &origin{
 		Proxy: p, Origin: o, key: originOf(o.Upstream.URL()),
 		life: life, background: newBackground(life), accesses: newBackground(life), completing: newBackground(life),
-		checks:     flight.NewGroup[tagKey, checked](life),
-		proofs:     flight.NewGroup[pair, proof](life),
-		fetches:    flight.NewGroup[pair, fetched](life),
+		checks:     flight.NewGroup[byWay[tagKey], checked](life),
+		proofs:     flight.NewGroup[byWay[pair], proof](life),
+		fetches:    flight.NewGroup[byWay[pair], fetched](life),
 		suspicions: suspicions{held: make(map[suspicion]struct{}), revoked: make(map[index.Repository]struct{})}, turns: semaphore.NewWeighted(askingAtOnce),
 		refused: newRecent[error](), referrers: newRecent[list](),
 		accessAsked: newRecent[struct{}](), reported: newRecent[struct{}](), touched: newRecent[struct{}](),

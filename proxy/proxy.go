@@ -58,7 +58,7 @@ type Served struct {
 // Options of a [Proxy]; all are required.
 type Options struct {
 	Routes    *route.Table
-	Origins   []Origin // every upstream that a route leads to
+	Origins   []Origin // every upstream that a route leads to; New panics where one is missing
 	Cache     *blobcache.Cache
 	UserAgent string // sent upstream: "breakwater/1.2.3"
 	Events    Events
@@ -96,6 +96,11 @@ func New(o Options) *Proxy {
 	}
 	for _, one := range o.Origins {
 		p.origins[one.Upstream.Name()] = p.newOrigin(one)
+	}
+	for _, r := range o.Routes.Routes() {
+		if p.origins[r.Upstream] == nil {
+			panic("proxy: " + r.Name + " leads to upstream " + r.Upstream + ", which is none of Origins")
+		}
 	}
 	return p
 }

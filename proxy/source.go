@@ -22,31 +22,41 @@ type source struct {
 	pair
 	epoch index.Epoch // when it was asked for
 	via   string      // for a transfer that is shared, and has a context of its own
+	way   string      // see byWay
 
 	mu    sync.Mutex // guards all below
 	did   asked      // of the first question
 	begun bool       // it is set
 	given bool       // bytes came
+	size  int64      // of the whole; -1: not told
 }
 
 func (o *origin) source(ctx context.Context, pr pair) *source {
-	return &source{origin: o, pair: pr, epoch: o.index.Epoch(pr.repo), via: o.via(ctx)}
+	return &source{origin: o, pair: pr, epoch: o.index.Epoch(pr.repo), via: o.via(ctx), size: -1}
 }
 
 // Key implements [fill.Source]. A repository whose access was revoked is another
 // source after that: what proved it before proves nothing.
-func (s *source) Key() string { return fmt.Sprintf("%s/%s#%d", s.repo.Origin, s.repo.Name, s.epoch) }
+func (s *source) Key() string {
+	return fmt.Sprintf("%s/%s#%d%s", s.repo.Origin, s.repo.Name, s.epoch, s.way)
+}
 
 // Apart implements [blobcache.Apart]: what a proxy-cache project brings was written
 // by whoever runs its own upstream.
 func (s *source) Apart() string { return s.apart(s.repo) }
 
+// apart is one word for each place in which others may write: a proxy-cache project or,
+// where upstream is a Breakwater of whose routes any may lead to one, what it has for a
+// project.
 func (o *origin) apart(repo index.Repository) string {
-	if !o.settings(repo).ProxyCache {
-		return ""
+	parts := strings.SplitN(repo.Name, "/", 3)
+	switch {
+	case o.level.Load():
+		return o.key + "/" + strings.Join(parts[:min(2, len(parts))], "/")
+	case o.settings(repo).ProxyCache:
+		return o.key + "/" + parts[0]
 	}
-	name, _, _ := strings.Cut(repo.Name, "/")
-	return name
+	return ""
 }
 
 // Prove implements [fill.Source]: the link, or upstream's word for it.
@@ -97,9 +107,9 @@ func (s *source) Fetch(ctx context.Context, offset, n int64) (fill.Part, error) 
 		}
 	}
 	s.mu.Lock()
-	s.given = true
+	s.given, s.size = true, part.Size
 	s.mu.Unlock()
-	if s.Apart() == "" {
+	if s.Apart() == "" && !secondhand(resp) {
 		s.putLink(s.pair, s.epoch, index.Link{Size: part.Size})
 	}
 	return part, nil
@@ -148,14 +158,18 @@ func (s *source) gave() bool {
 	return s.given
 }
 
-// Judged implements [fill.Judged]. What a proxy-cache project hands on is linked once
-// it was found to be right.
+// Judged implements [fill.Judged]. What others may have written is linked once it was
+// found to be right.
 func (s *source) Judged(right bool) {
-	switch {
-	case !right:
+	if !right {
 		s.Events.DigestMismatch(s.Upstream.Name(), s.request().Kind.String())
-	case s.Apart() != "":
-		s.putLink(s.pair, s.epoch, index.Link{Size: -1})
+		return
+	}
+	s.mu.Lock()
+	size := s.size
+	s.mu.Unlock()
+	if _, linked := s.linked(s.pair); !linked {
+		s.putLink(s.pair, s.epoch, index.Link{Size: size})
 	}
 }
 

@@ -68,7 +68,7 @@ func (x *exchange) tag(key tagKey) (index.Tag, error) {
 	if known && x.servesStale(key, held) && x.cache.Held(held.Digest) {
 		now, err = x.checkWithin(key, stalePatience)
 	} else {
-		now, err = x.checks.Do(x.ctx, key, along(x.ctx, x.check(key)))
+		now, err = together(x.ctx, x.checks, x.via(x.ctx), key, x.check(key))
 		err = whyOf(x.ctx, err)
 	}
 	x.note(now.asked)
@@ -91,9 +91,9 @@ func (x *exchange) checkWithin(key tagKey, patience time.Duration) (checked, err
 		checked
 		err error
 	}
-	done := make(chan result, 1)
+	done, via := make(chan result, 1), x.via(x.ctx)
 	if !x.life.Start(func() {
-		now, err := x.checks.Do(x.life.Context(), key, along(x.ctx, x.check(key)))
+		now, err := together(x.life.Context(), x.checks, via, key, x.check(key))
 		done <- result{now, err}
 	}) {
 		return checked{}, errLate
@@ -166,6 +166,9 @@ func (o *origin) check(key tagKey) func(context.Context) (checked, error) {
 // consequences where the tag is held.
 func (o *origin) tagRefused(key tagKey, held index.Tag, known bool, err error) (result string) {
 	no := denialOf(err)
+	if circular(err) {
+		return TagUnavailable // to whoever came this way
+	}
 	if known && !held.Suspended {
 		if !o.deniedHeld(suspicion{repo: key.repo, tag: key.tag}, err) {
 			o.refused.put(key.String(), &remembered{err}, max(negativeLife, o.settings(key.repo).TagTTL))

@@ -3,12 +3,14 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"regexp"
 	"strings"
 
+	"breakwater/internal/flight"
 	"breakwater/proxy/registry"
 )
 
@@ -77,12 +79,34 @@ func (p *Proxy) via(ctx context.Context) string {
 	return p.ownHop()
 }
 
-// along takes the way over to work that is shared, whose context carries nobody's
-// values: it counts as asked by whoever began it.
-func along[V any](ctx context.Context, work func(context.Context) (V, error)) func(context.Context) (V, error) {
-	via, ok := ctx.Value(viaKey{}).(string)
-	if !ok {
-		return work
+// circular tells that the way by which a question came leads in a circle. That says
+// nothing of what was asked for, and nothing to whoever came by another way.
+func circular(err error) bool {
+	var refusal *registry.Error
+	return errors.As(err, &refusal) && refusal.Status == http.StatusLoopDetected
+}
+
+// byWay is what a flight is about, and for whom: all, or, where the way of whoever began
+// that leads in a circle, those who came by another one.
+type byWay[K comparable] struct {
+	key K
+	way string
+}
+
+// way tells those apart who came by another one: other Breakwaters before us.
+func way(via string) string { return " by " + via[:max(strings.LastIndex(via, ", "), 0)] }
+
+// together does work once for all who want it, within the context of a flight, which
+// carries nobody's values but the way of whoever began it.
+func together[K comparable, V any](ctx context.Context, flights *flight.Group[byWay[K], V], via string, key K, work func(context.Context) (V, error)) (V, error) {
+	own := false
+	asked := func(ctx context.Context) (V, error) {
+		own = true
+		return work(withVia(ctx, via))
 	}
-	return func(ctx context.Context) (V, error) { return work(withVia(ctx, via)) }
+	found, err := flights.Do(ctx, byWay[K]{key: key}, asked)
+	if circular(err) && !own {
+		return flights.Do(ctx, byWay[K]{key, way(via)}, asked)
+	}
+	return found, err
 }

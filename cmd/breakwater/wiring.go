@@ -14,6 +14,7 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/config"
+	"breakwater/internal/redact"
 	"breakwater/metrics"
 	"breakwater/proxy"
 	"breakwater/proxy/upstream"
@@ -152,9 +153,14 @@ func newUpstream(u config.Upstream, events upstream.Events, log *zap.Logger) (*u
 	for i, network := range u.Redirects {
 		redirects[i] = network.Prefix
 	}
+	var bearer func() (redact.Secret, error) // nil: tokens are exchanged for
+	if u.BearerTokenFile != "" {
+		bearer = u.BearerToken
+	}
 	client, err := upstream.New(upstream.Options{
-		Name: u.Name,
-		URL:  u.URL.URL,
+		Name:        u.Name,
+		URL:         u.URL.URL,
+		BearerToken: bearer,
 		Credentials: func() (tokencache.Credentials, error) {
 			username, password, err := u.Credentials()
 			return tokencache.Credentials{Username: username, Password: password}, err

@@ -29,10 +29,10 @@ type containerdRelease struct {
 	settings    string // TOML, after those that all have
 }
 
-// debians is what Debian has: 1.6.
+// debians is what Debian has, 1.6 or a later 1.x.
 func debians(t *testing.T) containerdRelease {
 	t.Helper()
-	return containerdRelease{name: "containerd-1.6", daemon: installed(t, "containerd"), ctr: installed(t, "ctr")}
+	return containerdRelease{name: "containerd-1", daemon: installed(t, "containerd"), ctr: installed(t, "ctr")}
 }
 
 // current is 2.x, which pulls in the daemon itself (its transfer service), and unpacks

@@ -35,6 +35,15 @@ func TestEveryClientByOrdinaryNames(t *testing.T) {
 
 	t.Run("cold", all)
 	w.quiet()
+	for _, c := range clients {
+		for _, image := range images[c.name] {
+			for _, hash := range image.content(t, c.all) {
+				if n := w.transfers(hash); n != 1 {
+					t.Errorf("%s for %s: Harbor was asked %d times for the content of %s, want once", image.name, c.name, n, hash)
+				}
+			}
+		}
+	}
 
 	time.Sleep(stale)
 	cold := len(w.contentRequests())

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,10 +46,10 @@ func TestPartsOfALayerAtOnce(t *testing.T) {
 	}
 }
 
-// transfers counts the requests for a blob's content that reached Harbor.
-func (w *mirrorWorld) transfers(blob v1.Hash) int {
+// transfers counts the requests for content by its digest that reached Harbor.
+func (w *mirrorWorld) transfers(of v1.Hash) int {
 	return w.harbor.Count(func(r harbortest.Request) bool {
-		return r.Method == "GET" && strings.HasSuffix(r.Path, "/blobs/"+blob.String())
+		return r.Method == http.MethodGet && strings.HasSuffix(r.Path, "/"+of.String())
 	})
 }
 
