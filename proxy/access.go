@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"time"
-
-	"breakwater/blobcache/index"
 )
 
 // accessPause is how soon a check of access that told nothing is tried again.
@@ -21,7 +19,7 @@ func (o *origin) checkAccess(hit pair) {
 	s, pause := suspicion{repo: hit.repo}, accessPause
 	switch {
 	case !o.Upstream.TokenService():
-		s.digest, s.blob, pause = hit.digest, hit.kind == index.Blob, o.Policy.AccessTTL/2
+		s, pause = suspicionOf(hit), o.Policy.AccessTTL/2
 	case !o.due(o.Upstream.Exchanged(pullScope(hit.repo))):
 		return
 	}

@@ -74,6 +74,11 @@ type suspicion struct {
 	blob   bool // which the digest is of
 }
 
+// suspicionOf is that of a manifest or blob.
+func suspicionOf(pr pair) suspicion {
+	return suspicion{repo: pr.repo, digest: pr.digest, blob: pr.kind == index.Blob}
+}
+
 // nothing tells that only the access is meant.
 func (s suspicion) nothing() bool { return s.tag == "" && s.digest == "" }
 

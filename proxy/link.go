@@ -53,7 +53,7 @@ func (o *origin) putLink(pr pair, epoch index.Epoch, link index.Link) bool {
 	}
 	o.granted(pr.repo)
 	if known && before.Suspended {
-		o.tellDenial(suspicion{repo: pr.repo, digest: pr.digest}, DenialLifted)
+		o.tellDenial(suspicionOf(pr), DenialLifted)
 	}
 	return true
 }

@@ -57,7 +57,7 @@ func (o *origin) reportNow(ctx context.Context, pr pair) {
 	if err == nil {
 		o.index.Report(pr.repo, pr.kind, pr.digest, time.Now())
 	} else {
-		o.deniedHeld(suspicion{repo: pr.repo, digest: pr.digest}, err)
+		o.deniedHeld(suspicionOf(pr), err)
 	}
 	if method == http.MethodHead {
 		return
