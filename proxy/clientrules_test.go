@@ -42,7 +42,10 @@ func TestClientRules(t *testing.T) {
 		{"16 what a client says of itself goes no further", clientHeadersStay},
 		{"17 a fallback is told by our own metrics", fallbacksAreTold},
 	} {
-		t.Run(rule.name, rule.hold)
+		t.Run(rule.name, func(t *testing.T) {
+			t.Parallel()
+			rule.hold(t)
+		})
 	}
 }
 

@@ -43,6 +43,7 @@ func TestRevocationsReachTheNode(t *testing.T) {
 	} {
 		for _, proxyCache := range []bool{false, true} { // where a 404 alone would say nothing
 			t.Run(fmt.Sprintf("%s/%t", name, proxyCache), func(t *testing.T) {
+				t.Parallel()
 				inBubble(t, harbortest.Puller, func(s *settings) { s.routes[0].ProxyCache = proxyCache }, func(b *bubble) {
 					n, l := b.node(nil)
 					pulled := n.pull("team-a/app", "1.0")
@@ -97,6 +98,7 @@ func TestWhatALevelSays(t *testing.T) {
 		"the node may not have that":             {403, false, 2 * time.Minute, 403, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, account, nil, func(b *bubble) {
 				n, l := b.node(nil)
 				pulled := n.pull("team-a/app", "1.0")
@@ -170,6 +172,7 @@ func TestARefusedNode(t *testing.T) {
 func TestAnOutageDoesNotReachTheNode(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lost=%t", lost), func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, account, nil, func(b *bubble) {
 				n, l := b.node(nil)
 				pulled := n.pull("team-a/app", "1.0")
