@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"breakwater/blobcache"
+	"breakwater/internal/pattern"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/route"
@@ -17,6 +18,9 @@ import (
 // catalogPage is how many repositories are asked for at once, and shown at most where
 // a client names no number.
 const catalogPage = 1000
+
+// catalogPages bounds the pages that are asked for in the name of one request.
+const catalogPages = 1000
 
 // section is what one route adds to a catalog.
 type section struct {
@@ -87,6 +91,9 @@ func (x *exchange) visible(most int) (shown []string, more bool, err error) {
 		}
 	}
 	for _, s := range sections {
+		if !x.gate.Shows(x.client, s.route.Upstream, pattern.New(s.route.Name+"/**")) {
+			continue // and nobody has to be asked
+		}
 		if shown, err = x.walk(s, last, most, shown); err != nil {
 			return nil, false, err
 		}
@@ -107,7 +114,11 @@ func (x *exchange) walk(s section, last string, most int, shown []string) ([]str
 	if last != "" {
 		page.Last = prefix + last
 	}
-	for end := false; !end && len(shown) <= most; {
+	for end, pages := false, 0; !end && len(shown) <= most; pages++ {
+		if pages == catalogPages {
+			return nil, registry.Errorf(http.StatusBadGateway, registry.CodeUnavailable,
+				"the catalog of upstream %s has more than %d repositories: ask from a later one on, with last", x.Upstream.Name(), catalogPages*catalogPage)
+		}
 		var (
 			names  []string
 			opened []access.Repository
@@ -128,7 +139,9 @@ func (x *exchange) walk(s section, last string, most int, shown []string) ([]str
 		}
 		for _, repository := range visible {
 			below, _ := s.route.Below(repository.Name)
-			shown = append(shown, s.spelled+below)
+			if x.leadsTo(s.spelled+below, repository) {
+				shown = append(shown, s.spelled+below)
+			}
 		}
 		// Names are in lexical order: what follows lies no more below the prefix.
 		end = end || page.Last > prefix && !strings.HasPrefix(page.Last, prefix)
@@ -136,8 +149,17 @@ func (x *exchange) walk(s section, last string, most int, shown []string) ([]str
 	return shown, nil
 }
 
+// leadsTo tells whether a client pulls that repository by a name that is shown here. One
+// whose first part is a route's name leads elsewhere; it is shown where its own registry
+// is asked for.
+func (x *exchange) leadsTo(name string, repository access.Repository) bool {
+	shown := registry.Request{Kind: registry.KindTags, Prefix: x.written.Prefix, NS: x.written.NS, Name: name}
+	match, err := x.Routes.Find(shown, x.usual)
+	return err == nil && match.Route.Upstream == repository.Upstream && match.Request.Name == repository.Name
+}
+
 // errCatalogStandsStill is the cause of a catalog that cannot be walked.
-var errCatalogStandsStill = errors.New("the next page of the catalog begins where the last one did")
+var errCatalogStandsStill = errors.New("the next page of the catalog does not go on where the last one ended")
 
 // repositories asks for one page of upstream's catalog. last tells that there are no
 // more: a registry may give fewer than were asked for and go on with a Link
@@ -164,7 +186,7 @@ func (x *exchange) repositories(page registry.Request) (names []string, last boo
 	if link == "" || len(names) == 0 {
 		return names, true, nil
 	}
-	if names[len(names)-1] == page.Last {
+	if names[len(names)-1] <= page.Last {
 		return nil, false, x.badAnswer(page, resp, "%w", errCatalogStandsStill)
 	}
 	return names, false, nil

@@ -150,7 +150,7 @@ func answerTo(t *testing.T, f *fakeContent, method string, fields ...string) ans
 	return a
 }
 
-func pattern(n int) []byte {
+func sample(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = byte(i*7 + i>>8)
@@ -161,9 +161,9 @@ func pattern(n int) []byte {
 // TestAnswers gives each request's answer as "status content-range, length of
 // the body: sections asked for".
 func TestAnswers(t *testing.T) {
-	held := func() *fakeContent { return &fakeContent{bytes: pattern(100)} }
-	cold := func() *fakeContent { return &fakeContent{bytes: pattern(100), cold: true, step: 7} }
-	unknown := func() *fakeContent { return &fakeContent{bytes: pattern(100), cold: true, unknown: true} }
+	held := func() *fakeContent { return &fakeContent{bytes: sample(100)} }
+	cold := func() *fakeContent { return &fakeContent{bytes: sample(100), cold: true, step: 7} }
+	unknown := func() *fakeContent { return &fakeContent{bytes: sample(100), cold: true, unknown: true} }
 	empty := func() *fakeContent { return &fakeContent{} }
 	type fields []string
 	for _, c := range []struct {
@@ -270,14 +270,14 @@ func TestRefusals(t *testing.T) {
 		code   registry.Code
 		ranges string // Content-Range
 	}{
-		{&fakeContent{bytes: pattern(100)}, "GET", []string{"Range: bytes=100-"}, 416, registry.CodeRangeInvalid, "bytes */100"},
-		{&fakeContent{bytes: pattern(100), cold: true}, "GET", []string{"Range: bytes=-0"}, 416, registry.CodeRangeInvalid, "bytes */100"},
-		{&fakeContent{bytes: pattern(100)}, "GET", []string{"Range: bytes=200-300,-0", "If-Range: " + testTag}, 416, registry.CodeRangeInvalid, "bytes */100"},
-		{&fakeContent{bytes: pattern(100)}, "GET", []string{`If-Match: "a"`}, 412, registry.CodeDigestInvalid, ""},
-		{&fakeContent{bytes: pattern(100)}, "HEAD", []string{"If-Match: W/" + testTag}, 412, registry.CodeDigestInvalid, ""}, // RFC 9110 §13.1.1: strong
-		{&fakeContent{bytes: pattern(100)}, "GET", []string{`If-Match: "a"`, "If-None-Match: *"}, 412, registry.CodeDigestInvalid, ""},
-		{&fakeContent{bytes: pattern(100), cold: true, unknown: true}, "GET", []string{"HTTP/1.0"}, 505, registry.CodeUnsupported, ""},
-		{&fakeContent{bytes: pattern(100), cold: true, unknown: true}, "HEAD", []string{"HTTP/1.0"}, 505, registry.CodeUnsupported, ""},
+		{&fakeContent{bytes: sample(100)}, "GET", []string{"Range: bytes=100-"}, 416, registry.CodeRangeInvalid, "bytes */100"},
+		{&fakeContent{bytes: sample(100), cold: true}, "GET", []string{"Range: bytes=-0"}, 416, registry.CodeRangeInvalid, "bytes */100"},
+		{&fakeContent{bytes: sample(100)}, "GET", []string{"Range: bytes=200-300,-0", "If-Range: " + testTag}, 416, registry.CodeRangeInvalid, "bytes */100"},
+		{&fakeContent{bytes: sample(100)}, "GET", []string{`If-Match: "a"`}, 412, registry.CodeDigestInvalid, ""},
+		{&fakeContent{bytes: sample(100)}, "HEAD", []string{"If-Match: W/" + testTag}, 412, registry.CodeDigestInvalid, ""}, // RFC 9110 §13.1.1: strong
+		{&fakeContent{bytes: sample(100)}, "GET", []string{`If-Match: "a"`, "If-None-Match: *"}, 412, registry.CodeDigestInvalid, ""},
+		{&fakeContent{bytes: sample(100), cold: true, unknown: true}, "GET", []string{"HTTP/1.0"}, 505, registry.CodeUnsupported, ""},
+		{&fakeContent{bytes: sample(100), cold: true, unknown: true}, "HEAD", []string{"HTTP/1.0"}, 505, registry.CodeUnsupported, ""},
 	} {
 		a := answerTo(t, c.f, c.method, c.fields...)
 		var refusal *registry.Error
@@ -308,14 +308,14 @@ func unsent(t *testing.T, a answered) {
 func TestFirstBytesFail(t *testing.T) {
 	for _, fields := range [][]string{nil, {"Range: bytes=10-"}, {"Range: bytes=0-"}, {"Range: bytes=10-19,20-29"}} {
 		for fault, want := range map[error]error{errTest: errTest, io.EOF: io.ErrUnexpectedEOF} {
-			a := answerTo(t, &fakeContent{bytes: pattern(100), fault: fault}, "GET", fields...)
+			a := answerTo(t, &fakeContent{bytes: sample(100), fault: fault}, "GET", fields...)
 			if !errors.Is(a.err, want) {
 				t.Errorf("%q: %v, want %v", fields, a.err, want)
 			}
 			unsent(t, a)
 		}
 	}
-	a := answerTo(t, &fakeContent{bytes: pattern(100), cold: true, unknown: true, fault: errTest}, "GET")
+	a := answerTo(t, &fakeContent{bytes: sample(100), cold: true, unknown: true, fault: errTest}, "GET")
 	if !errors.Is(a.err, errTest) {
 		t.Errorf("of unknown size: %v", a.err)
 	}
@@ -323,7 +323,7 @@ func TestFirstBytesFail(t *testing.T) {
 }
 
 func TestSeveralParts(t *testing.T) {
-	f := &fakeContent{bytes: pattern(100_000), step: 999}
+	f := &fakeContent{bytes: sample(100_000), step: 999}
 	var asked, want []string
 	var sections []string
 	for i := range maxParts {
@@ -391,7 +391,7 @@ func TestBrokenBody(t *testing.T) {
 		} {
 			t.Run(version+" "+c.name, func(t *testing.T) {
 				f := c.f
-				f.bytes = pattern(1 << 20)
+				f.bytes = sample(1 << 20)
 				if f.breaks == 0 {
 					f.breaks = 500_000
 				}
@@ -439,7 +439,7 @@ func getFrom(t *testing.T, server *httptest.Server, ranges string) *http.Respons
 func TestArriving(t *testing.T) {
 	for _, unknown := range []bool{false, true} {
 		gate := make(chan struct{})
-		f := &fakeContent{bytes: pattern(200_000), cold: true, unknown: unknown, gate: gate, gateAt: 10}
+		f := &fakeContent{bytes: sample(200_000), cold: true, unknown: unknown, gate: gate, gateAt: 10}
 		server := contentServer(t, f, make(chan error, 1))
 		server.Start()
 		resp := getFrom(t, server, "") // returns with the header
@@ -455,7 +455,7 @@ func TestArriving(t *testing.T) {
 
 // A client that leaves ends the wait for bytes, and the section is closed.
 func TestLeavingClientEndsSection(t *testing.T) {
-	f := &fakeContent{bytes: pattern(200_000), cold: true, gate: make(chan struct{}), gateAt: 10}
+	f := &fakeContent{bytes: sample(200_000), cold: true, gate: make(chan struct{}), gateAt: 10}
 	failed := make(chan error, 1)
 	server := contentServer(t, f, failed)
 	server.Start()
@@ -475,7 +475,7 @@ func TestHTTP10(t *testing.T) {
 		unknown bool
 		want    string
 	}{{false, "HTTP/1.0 200 OK"}, {true, "HTTP/1.0 505 HTTP Version Not Supported"}} {
-		f := &fakeContent{bytes: pattern(1000), cold: true, unknown: c.unknown}
+		f := &fakeContent{bytes: sample(1000), cold: true, unknown: c.unknown}
 		server := contentServer(t, f, make(chan error, 1))
 		server.Start()
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -565,7 +565,7 @@ func (r *readerFrom) ReadFrom(src io.Reader) (int64, error) {
 // one is what sendfile takes.
 func TestFileReachesConnection(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "blob")
-	if err := os.WriteFile(name, pattern(1<<20), 0o600); err != nil {
+	if err := os.WriteFile(name, sample(1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.Open(name)
@@ -579,7 +579,7 @@ func TestFileReachesConnection(t *testing.T) {
 	if err := serveContent(w, r, onDisk{file}, true); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(w.Body.Bytes(), pattern(1 << 20)[1000:]) {
+	if !bytes.Equal(w.Body.Bytes(), sample(1 << 20)[1000:]) {
 		t.Errorf("%d bytes, not those of the file", w.Body.Len())
 	}
 	if got := strings.Join(w.from, ", "); got != "*io.LimitedReader of *os.File" {

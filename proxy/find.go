@@ -11,7 +11,12 @@ import (
 // known. Of a base or a catalog that names no route there is none.
 func (x *exchange) find() error {
 	match, err := x.Routes.Find(x.written, x.usual)
-	if err != nil {
+	switch {
+	case err != nil && x.gate.Hide && x.written.Name != "":
+		return access.Hidden(x.written.Kind, x.written.Name).Because(err) // as if it were denied
+	case err != nil && x.gate.Hide:
+		return access.Hidden(x.written.Kind, "this registry").Because(err)
+	case err != nil:
 		return err
 	}
 	x.route, x.request = match.Route, match.Request
@@ -39,9 +44,38 @@ func (x *exchange) told(refusal *registry.Error) *registry.Error {
 		return refusal
 	}
 	renamed := *refusal
-	renamed.Message = strings.NewReplacer(
-		x.request.Name, x.written.Name,
-		"project "+registry.Project(x.request.Name), "the project behind "+x.route.Name,
-	).Replace(refusal.Message)
+	renamed.Message = rename(refusal.Message, x.request.Name, x.written.Name)
+	renamed.Message = rename(renamed.Message, "project "+registry.Project(x.request.Name), "the project behind "+x.route.Name)
 	return &renamed
+}
+
+// rename replaces a name in a sentence, where it is not a part of a longer one. A name of
+// one word, which may be any word, stays: where upstream has such a name, it is the
+// client's own.
+func rename(sentence, name, by string) string {
+	if !strings.ContainsAny(name, "/ ") {
+		return sentence
+	}
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(sentence, name)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if whole := !endsInName(before) && !beginsInName(after); whole {
+			b.WriteString(by)
+		} else {
+			b.WriteString(name)
+		}
+		sentence = after
+	}
+}
+
+func endsInName(s string) bool   { return s != "" && inName(s[len(s)-1]) }
+func beginsInName(s string) bool { return s != "" && inName(s[0]) }
+
+// inName tells of a byte that it may be one of a repository's name.
+func inName(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("._-/", c) >= 0
 }

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
@@ -199,6 +200,71 @@ func TestCatalogOfRoutes(t *testing.T) {
 		}
 		for _, name := range all {
 			b.get(200, "GET /v2/"+name+"/tags/list") // it can be pulled by its name in the catalog
+		}
+	})
+}
+
+// A project in Harbor that is called like a route hides nothing that comes after it, and
+// is shown where it can be pulled by that name.
+func TestAProjectCalledLikeARoute(t *testing.T) {
+	all := []string{"a/1", "docker.io/a", "docker.io/b", "zz/c"}
+	both := func(s *settings) {
+		s.routes = []route.Route{
+			{Name: "harbor.example.com", Upstream: "harbor", Repositories: pattern.All("**"), TagTTL: time.Minute},
+			{Name: "docker.io", Upstream: "harbor", Prefix: "hub", Repositories: pattern.All("**"), TagTTL: time.Minute},
+		}
+	}
+	w := behind(t, nil, &names{all: all}, both)
+	for asked, want := range map[string][]string{
+		"/v2/_catalog": {"a/1", "zz/c"}, "/harbor.example.com/v2/_catalog": all, "/v2/_catalog?last=a/1": {"zz/c"},
+	} {
+		if got := repositoriesIn(t, w.get(200, "GET "+asked).body); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", asked, got, want)
+		}
+	}
+}
+
+// Whoever may see nothing of a registry makes nobody be asked about it, and a catalog that
+// goes in circles is left.
+func TestCatalogsThatAreNotWalked(t *testing.T) {
+	upstream := &names{all: []string{"a/1"}}
+	w := behind(t, showing("a/*"), upstream) // of docker.io nothing
+	w.get(200, "GET /docker.io/v2/_catalog")
+	if asked := upstream.questions(); len(asked) > 0 {
+		t.Errorf("asked: %v", asked)
+	}
+	turns := 0
+	w = behind(t, nil, &names{odd: func(rw http.ResponseWriter, _ *http.Request) bool {
+		turns++
+		rw.Header().Set("Link", `</v2/_catalog?last=x&n=1>; rel="next"`)
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(rw, `{"repositories":["a%d"]}`, turns%2)
+		return true
+	}})
+	w.refused(502, "UNAVAILABLE", "GET /v2/_catalog")
+	if turns > 3 {
+		t.Errorf("it was asked %d times", turns)
+	}
+}
+
+// Behind a gate that hides, what is unknown, not opened or denied reads the same.
+func TestWhatIsHiddenReadsTheSame(t *testing.T) {
+	inBubble(t, account, mirrored, func(b *bubble) {
+		b.gate = access.New(access.Options{
+			Listener: "test", Mode: access.NewAnonymous([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}), Events: b.events, Hide: true,
+			Allow:  access.Policy{{Anyone: true, Pull: pattern.All("docker.io/library/fresh")}},
+			Limits: access.Limits{Connections: 1 << 20, AddressPulls: 1 << 20, SubjectPulls: 1 << 20},
+		})
+		for path, name := range map[string]string{
+			"/v2/library/trim/tags/list":                     "library/trim",                     // denied
+			"/v2/harbor.example.com/team-b/secret/tags/list": "harbor.example.com/team-b/secret", // not opened
+			"/v2/x/y/tags/list?ns=quay.io":                   "x/y",                              // no such route
+			"/quay.io/v2/x/y/tags/list":                      "x/y",
+			"/v2/harbor.example.com/team-a/app/tags/list":    "harbor.example.com/team-a/app", // denied
+		} {
+			if a := b.get(404, "GET "+path); string(a.body) != `{"errors":[{"code":"NAME_UNKNOWN","message":"`+name+` is not known here"}]}`+"\n" {
+				b.Errorf("%s: %s", path, a.body)
+			}
 		}
 	})
 }

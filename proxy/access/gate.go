@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
+	"breakwater/internal/pattern"
 	"breakwater/proxy/registry"
 
 	"go.uber.org/zap"
@@ -125,6 +127,20 @@ func (c Client) granted(ctx context.Context, repositories ...Repository) ([]bool
 	return granted, err
 }
 
+// Shows tells whether there may be a repository of that upstream, among those with such
+// names, that the client may pull from.
+func (g *Gate) Shows(client Client, upstream string, names pattern.Pattern) bool {
+	if client.may != nil && client.upstream != upstream {
+		return false
+	}
+	return slices.ContainsFunc(g.Allow, func(r Rule) bool { return slices.ContainsFunc(r.Pull, names.Overlaps) && r.means(client) })
+}
+
+// Hidden is what is told of whatever a client must not know of: as if it were not there.
+func Hidden(kind registry.Kind, name string) *registry.Error {
+	return registry.Errorf(http.StatusNotFound, kind.Unknown(), "%s is not known here", name)
+}
+
 // Visible returns those of the repositories that the client may pull from. Errors
 // are as with Authenticate.
 func (g *Gate) Visible(ctx context.Context, client Client, repositories []Repository) ([]Repository, error) {
@@ -168,7 +184,7 @@ func (g *Gate) Close() error { return g.Mode.Close() }
 // denied is 403, or 404 where existence must not show. cause is for the log.
 func (g *Gate) denied(why Why, cause error, client Client, kind registry.Kind, repository Repository) error {
 	if g.Hide {
-		return &Refusal{why, registry.Errorf(http.StatusNotFound, kind.Unknown(), "%s is not known here", repository.Name).Because(cause)}
+		return &Refusal{why, Hidden(kind, repository.Name).Because(cause)}
 	}
 	who, whom := client.Subject, "the operator of this registry"
 	if who == "" {

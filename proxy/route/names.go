@@ -17,18 +17,25 @@ func (t *Table) Names(upstream, repository string) []string {
 
 // Of is the route whose settings hold for upstream's repository, whichever way it is
 // asked for: the one that leads closest to it, and of several to one place the one that
-// opens it. Not ok where none leads there.
+// opens it. It is a proxy cache if any that leads there is one: a route to a part of it
+// that is silent about that must not make its word be believed. Not ok where none leads
+// there.
 func (t *Table) Of(upstream, repository string) (Route, bool) {
 	var closest Route
-	found := false
+	found, cached := false, false
 	for _, r := range t.routes {
 		name, below := r.cut(repository)
-		if r.Upstream != upstream || !below || found && len(r.Prefix) < len(closest.Prefix) {
+		if r.Upstream != upstream || !below {
+			continue
+		}
+		cached = cached || r.ProxyCache
+		if found && len(r.Prefix) < len(closest.Prefix) {
 			continue
 		}
 		if !found || len(r.Prefix) > len(closest.Prefix) || r.opens(name) {
 			closest, found = r, true
 		}
 	}
+	closest.ProxyCache = cached
 	return closest, found
 }

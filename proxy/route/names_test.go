@@ -57,6 +57,26 @@ func TestSettingsAtOnePlace(t *testing.T) {
 	}
 }
 
+// A route to a part of a proxy cache, or to all that lies round it, makes nothing else of
+// it.
+func TestProxyCacheHoldsForAllThatLeadThere(t *testing.T) {
+	table := route.New([]route.Route{
+		{Name: "docker.io", Upstream: "harbor", Prefix: "hub", Repositories: pattern.All("**"), ProxyCache: true},
+		{Name: "a.example.com", Upstream: "harbor", Prefix: "hub/acme", Repositories: pattern.All("only")},
+		{Name: "harbor.example.com", Upstream: "harbor", Repositories: pattern.All("**")},
+		{Name: "other.example.com", Upstream: "other", Repositories: pattern.All("**")},
+	})
+	for place, want := range map[string]bool{
+		"harbor hub/acme/only": true, "harbor hub/acme/other": true, "harbor hub/library/nginx": true,
+		"harbor hub2/acme/only": false, "harbor team-a/app": false, "other hub/acme/only": false,
+	} {
+		upstream, repository, _ := strings.Cut(place, " ")
+		if of, _ := table.Of(upstream, repository); of.ProxyCache != want {
+			t.Errorf("%s is a proxy cache: %t, by %s", place, of.ProxyCache, of.Name)
+		}
+	}
+}
+
 func TestNamed(t *testing.T) {
 	table := route.New(sample)
 	for host, want := range map[string]string{
