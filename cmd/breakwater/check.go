@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/route"
+	"breakwater/tokencache"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -149,9 +151,12 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 	}
 }
 
-// reportRoutes says whose names lead where.
-func reportRoutes(report *doctor.Report, routes *route.Table) {
+// reportRoutes says whose names lead where, and asks each token service whether our
+// account may pull there: a project that is not there, which nobody would notice but by
+// its clients' 404s, looks the same as one without a right.
+func reportRoutes(ctx context.Context, report *doctor.Report, routes *route.Table, upstreams []asked) {
 	report.Section("routes")
+	silent := make(map[string]bool)
 	for _, r := range routes.Routes() {
 		opened := make([]string, len(r.Repositories))
 		for i, p := range r.Repositories {
@@ -162,7 +167,52 @@ func reportRoutes(report *doctor.Report, routes *route.Table) {
 			kind = ", a proxy cache"
 		}
 		report.OK(r.Name, fmt.Sprintf("leads to %s%s; opens %s", path.Join(r.Upstream, r.Prefix), kind, strings.Join(opened, ", ")))
+		to := upstreams[slices.IndexFunc(upstreams, func(a asked) bool { return a.Name == r.Upstream })]
+		for _, project := range projectsOf(r) {
+			if !silent[to.Name] && !reportProject(ctx, report, r, to, project) {
+				silent[to.Name] = true
+			}
+		}
 	}
+}
+
+// projectsOf are the projects of Harbor that a route is sure to lead to.
+func projectsOf(r route.Route) []string {
+	if r.Prefix != "" {
+		return []string{registry.Project(r.Prefix)}
+	}
+	var projects []string
+	for _, p := range r.Repositories {
+		if project := registry.Project(p.String()); !strings.Contains(project, "*") && !slices.Contains(projects, project) {
+			projects = append(projects, project)
+		}
+	}
+	return projects
+}
+
+// reportProject tells false where the upstream says nothing of rights.
+func reportProject(ctx context.Context, report *doctor.Report, r route.Route, to asked, project string) bool {
+	scope := tokencache.Scope{Type: "repository", Name: project + "/breakwater-check", Actions: []string{"pull"}}
+	grant, err := to.client.Grant(ctx, scope)
+	refused, no := errors.AsType[*tokencache.NoGrantError](err)
+	switch {
+	case no:
+		who := refused.Account
+		if who == "" {
+			who = "nobody (no username is set)"
+		}
+		report.Fail(r.Name, fmt.Sprintf("%s has no pull on project %s, or there is no such project", who, project),
+			fmt.Sprintf("look at the name in routes, and give the account the right to pull from %s in Harbor; until then all of it is 404 here", project))
+	case err != nil:
+		report.Note(r.Name, fmt.Sprintf("whether project %s is there and may be pulled from could not be asked: see upstream %s below", project, to.Name))
+		return false
+	case grant.Opaque || !grant.Allows(scope):
+		report.Note(r.Name, fmt.Sprintf("upstream %s does not say what may be pulled: try it with --repository %s/…", to.Name, r.Path()))
+		return false
+	default:
+		report.OK(r.Name, "project "+project+" may be pulled from")
+	}
+	return true
 }
 
 // reportListeners builds what stands before each listener, and says who may pull
@@ -231,7 +281,8 @@ func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config,
 	if err != nil {
 		return err
 	}
-	reportRoutes(report, c.Table())
+	table := c.Table()
+	reportRoutes(ctx, report, table, upstreams)
 	reportListeners(ctx, report, c.Listeners, upstreams)
 	for _, a := range upstreams {
 		settings, err := upstreamTLS(a.Upstream)
@@ -242,6 +293,7 @@ func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config,
 			Name: a.Name, URL: a.URL.URL, Account: a.Username, TokenURL: a.TokenURL.URL,
 			Client: a.client, Proxy: http.ProxyFromEnvironment, TLS: settings,
 			UserAgent: "breakwater/" + version, Repositories: repositories[a.Name],
+			Served: func(name string) bool { return len(table.Names(a.Name, name)) > 0 },
 		})
 	}
 	return closeUpstreams(upstreams)

@@ -21,6 +21,10 @@ func TestCheck(t *testing.T) {
 	password := harbortest.Password(harbortest.Puller)
 	right := write(t, "password", password)
 	file := write(t, "config.yaml", "upstreams:\n  harbor: {url: "+server.URL+", username: \""+harbortest.Puller+"\", password_file: "+right+"}\n")
+	mirrors := func(to, repositories string) string {
+		return write(t, "routes.yaml", "upstreams:\n  harbor: {url: "+server.URL+", username: \""+harbortest.Puller+"\", password_file: "+right+"}\n"+
+			"routes:\n  quay.io: {to: "+to+", repositories: ["+repositories+"]}\n")
+	}
 	flags := []string{"check", "--upstream", server.URL, "--username", harbortest.Puller, "--password-file", right}
 
 	for name, c := range map[string]struct {
@@ -28,18 +32,21 @@ func TestCheck(t *testing.T) {
 		status int
 		says   string
 	}{
-		"a file":              {[]string{"check", "--config", file, "--repository", "team-a/app"}, 0, "Everything that was tried works"},
-		"flags":               {append(flags, "--repository", "team-a/app"), 0, "robot$team-a+puller may pull, and nothing else"},
-		"no right":            {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
-		"no repository asked": {flags, 0, "--repository"},
-		"by a client's name":  {append(flags, "--repository", strings.ReplaceAll(strings.TrimPrefix(server.URL, "http://"), ":", "_")+"/team-a/app"), 0, "team-a/app"},
-		"of no route":         {append(flags, "--repository", "quay.io/team-a/app"), 2, "--repository quay.io/team-a/app"},
-		"a wrong repository":  {append(flags, "--repository", "Team/App"), 2, `--repository "Team/App"`},
-		"a folder to make":    {append(flags, "--cache-dir", right+".d/cache"), 0, right + ".d/cache can be made by user"},
-		"a file as folder":    {append(flags, "--cache-dir", right), 1, right + " cannot be used by user"},
-		"a folder in a file":  {append(flags, "--cache-dir", right+"/cache"), 1, "/cache cannot be used by user"},
-		"a mistake":           {[]string{"check", "--upstream", "harbor.example.com"}, 2, "--upstream"},
-		"a mistake in a file": {[]string{"check", "--config", write(t, "c.yaml", "upstreams: {}\n")}, 2, "upstreams"},
+		"a file":                           {[]string{"check", "--config", file, "--repository", "team-a/app"}, 0, "Everything that was tried works"},
+		"a route":                          {[]string{"check", "--config", mirrors("harbor/team-a", `"**"`)}, 0, "project team-a may be pulled from"},
+		"a route to no project":            {[]string{"check", "--config", mirrors("harbor/taem-a", `"**"`)}, 1, "has no pull on project taem-a, or there is no such project"},
+		"a route whose patterns name none": {[]string{"check", "--config", mirrors("harbor", `"team-a/**", "taem-a/**"`)}, 1, "has no pull on project taem-a, or there is no such project"},
+		"flags":                            {append(flags, "--repository", "team-a/app"), 0, "robot$team-a+puller may pull, and nothing else"},
+		"no right":                         {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
+		"no repository asked":              {flags, 0, "--repository"},
+		"by a client's name":               {append(flags, "--repository", strings.ReplaceAll(strings.TrimPrefix(server.URL, "http://"), ":", "_")+"/team-a/app"), 0, "team-a/app"},
+		"of no route":                      {append(flags, "--repository", "quay.io/team-a/app"), 2, "--repository quay.io/team-a/app"},
+		"a wrong repository":               {append(flags, "--repository", "Team/App"), 2, `--repository "Team/App"`},
+		"a folder to make":                 {append(flags, "--cache-dir", right+".d/cache"), 0, right + ".d/cache can be made by user"},
+		"a file as folder":                 {append(flags, "--cache-dir", right), 1, right + " cannot be used by user"},
+		"a folder in a file":               {append(flags, "--cache-dir", right+"/cache"), 1, "/cache cannot be used by user"},
+		"a mistake":                        {[]string{"check", "--upstream", "harbor.example.com"}, 2, "--upstream"},
+		"a mistake in a file":              {[]string{"check", "--config", write(t, "c.yaml", "upstreams: {}\n")}, 2, "upstreams"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(c.args, &stdout, &stderr)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"breakwater/proxy/upstream"
@@ -32,6 +33,9 @@ type Upstream struct {
 	// Repositories are to be pulled from: no right to do so is a failure. None:
 	// one of each project that the account may list is looked at.
 	Repositories []string
+	// Served tells whether clients can pull a repository; others are not looked at
+	// unless they were named. nil: all can be.
+	Served func(repository string) bool
 }
 
 // Check looks at one upstream after the other and prints each step to r. It
@@ -85,6 +89,9 @@ func (v *visit) run(ctx context.Context) {
 	found := v.catalog(ctx)
 	if len(found) == 0 {
 		v.Warn("rights", "no repository was looked at", "add --repository NAME, such as team-a/app, for each that is to be served")
+	}
+	if v.Served != nil {
+		found = slices.DeleteFunc(found, func(name string) bool { return !v.Served(name) })
 	}
 	v.each(ctx, oneOfEach(found))
 }
