@@ -310,8 +310,8 @@ func TestPolicyHoldsForEverySpelling(t *testing.T) {
 			"/harbor.example.com/v2/hub-proxy/library/trim/manifests/1":       403,
 			"/v2/harbor.example.com/team-a/app/manifests/1.0":                 200,
 			"/v2/harbor.example.com/team-b/secret/manifests/1.0":              403,
-			"/v2/docker.io/harbor.example.com/team-b/secret/manifests/1.0":    403,
-			"/docker.io/v2/harbor.example.com/team-b/secret/manifests/1.0":    403,
+			"/v2/docker.io/harbor.example.com/team-b/secret/manifests/1.0":    404,
+			"/docker.io/v2/harbor.example.com/team-b/secret/manifests/1.0":    404,
 		} {
 			b.get(status, "GET "+path)
 		}

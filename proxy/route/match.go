@@ -34,6 +34,10 @@ func (t *Table) Find(request registry.Request, usual string) (Match, error) {
 		return m, nil // a base or a catalog, whose names are told apart one by one
 	}
 	name := r.full(strings.TrimPrefix(request.Name, spelled))
+	if r.hosted(name) {
+		first, _, _ := strings.Cut(name, "/")
+		return Match{}, t.unknown(first, Route.Path)
+	}
 	if !r.opens(name) {
 		return Match{}, registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
 			"%s is not opened here: whoever runs this registry can add it to the repositories of the route %s", short(name), short(r.Name))
@@ -53,42 +57,46 @@ func (t *Table) choose(request registry.Request, usual string) (r Route, spelled
 	switch {
 	case request.Prefix != "":
 		if r, ok = t.byPath[request.Prefix]; !ok {
-			return Route{}, "", t.unknown(request.Prefix)
+			return Route{}, "", t.unknown(request.Prefix, Route.Path)
 		}
 	case nested && known: // a name alone is a repository's, as in image references
 		return byFirst, request.Name[:len(first)+len("/")], nil
 	case request.NS != "":
 		if r, ok = t.Named(request.NS); !ok {
-			return Route{}, "", t.unknown(request.NS)
+			return Route{}, "", t.unknown(request.NS, hostOf)
 		}
 	case request.Name != "":
 		if r, ok = t.Named(usual); !ok {
 			return Route{}, "", registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
-				"%s names no registry, and there is no usual one here: write one of these and a / before it: %s", short(request.Name), t.names())
+				"%s names no registry, and there is no usual one here: write one of these and a / before it: %s", short(request.Name), t.names(Route.Path))
 		}
 	}
 	return r, "", nil
 }
 
-// unknown is about a prefix, or about ns, which is any text.
-func (t *Table) unknown(name string) error {
+// unknown is about a part of a path, or about ns, which is any text; written is how
+// routes are named in the same place.
+func (t *Table) unknown(name string, written func(Route) string) error {
 	return registry.Errorf(http.StatusNotFound, registry.CodeNameUnknown,
-		"%s is not a registry that is served here: these are %s", short(strconv.QuoteToASCII(name)), t.names())
+		"%s is not a registry that is served here: these are %s", short(strconv.QuoteToASCII(name)), t.names(written))
 }
 
+func hostOf(r Route) string { return r.Name }
+
 // names lists the first routes, for whoever asked for none of them.
-func (t *Table) names() string {
+func (t *Table) names(written func(Route) string) string {
 	const most = 100
 	var list strings.Builder
 	for i, r := range t.routes {
 		if i > 0 {
 			list.WriteString(", ")
 		}
-		if list.Len()+len(r.Path()) > most {
+		name := written(r)
+		if list.Len()+len(name) > most {
 			list.WriteString("…")
 			break
 		}
-		list.WriteString(r.Path())
+		list.WriteString(name)
 	}
 	return list.String()
 }

@@ -99,10 +99,14 @@ func TestFind(t *testing.T) {
 		{"docker.io", "/v2/?ns=quay.io", "quay.io "},
 		{"docker.io", "/quay.io/v2/", "quay.io "},
 		{"", "/v2/_catalog?ns=docker.io&n=1", "docker.io "},
-		{"docker.io", "/v2/?ns=gcr.io", `"gcr.io" is not a registry that is served here: these are docker.io, ghcr.io, harbor.example.com_8443, other.example.com, quay.io`},
-		{"docker.io", "/gcr.io/v2/", `"gcr.io" is not a registry that is served here`},
+		{"docker.io", "/v2/?ns=gcr.io", `"gcr.io" is not a registry that is served here: these are docker.io, ghcr.io, harbor.example.com:8443, other.example.com, quay.io`},
+		{"docker.io", "/gcr.io/v2/", `"gcr.io" is not a registry that is served here: these are docker.io, ghcr.io, harbor.example.com_8443, other.example.com, quay.io`},
 
 		// The world is closed.
+		{"docker.io", "/v2/gcr.io/distroless/base", `"gcr.io" is not a registry that is served here: these are docker.io`}, // nobody is called so on Docker Hub
+		{"", "/v2/docker.io/harbor.exmaple.com/team-a/app", `"harbor.exmaple.com" is not a registry that is served here`},
+		{"docker.io", "/v2/a.b", "docker.io harbor/hub-proxy/library/a.b"}, // an image's name may have dots
+		{"docker.io", "/v2/acme/a.b", "docker.io harbor/hub-proxy/acme/a.b"},
 		{"docker.io", "/v2/library/nginx?ns=gcr.io", `"gcr.io" is not a registry that is served here`},
 		{"docker.io", "/v2/library/nginx?ns=docker.io:5000", `"docker.io:5000" is not a registry that is served here`},
 		{"docker.io", "/v2/library/nginx?ns=harbor.example.com", `"harbor.example.com" is not a registry that is served here`},

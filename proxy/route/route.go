@@ -55,11 +55,19 @@ func (r Route) full(name string) string {
 	return name
 }
 
+// hosted tells of a name that begins with another registry's host. On Docker Hub no user
+// has a dot in its name, so that is a route that is not there, or misspelled; elsewhere a
+// project may be called so.
+func (r Route) hosted(name string) bool {
+	first, _, nested := strings.Cut(name, "/")
+	return r.Name == DockerHub && nested && strings.Contains(first, ".")
+}
+
 // Below tells what upstream's repository is called below the route, in full; not ok
 // where nothing leads there: the route does not open it, or has no name for it.
 func (r Route) Below(repository string) (name string, ok bool) {
 	name, ok = r.cut(repository)
-	if !ok || r.full(name) != name || !r.opens(name) {
+	if !ok || r.full(name) != name || r.hosted(name) || !r.opens(name) {
 		return "", false
 	}
 	return name, true
