@@ -42,7 +42,7 @@ func (p *Proxy) Explain(ctx context.Context, request registry.Request, usual str
 		}
 		e.Manifest = &manifest
 	}
-	e.Outlooks = outlooks(e.Tag, e.Manifest)
+	e.Outlooks = outlooks(e.Right, e.Tag, e.Manifest)
 	return e, nil
 }
 
@@ -83,6 +83,7 @@ func (l looking) right() Right {
 	if held.Fault != nil {
 		r.Fault = held.Fault.Error()
 	}
+	r.Denied = r.denied()
 	return r
 }
 
@@ -98,6 +99,22 @@ func grantOf(held tokencache.Holding) string {
 		return GrantUnknown
 	}
 	return GrantNothing
+}
+
+// denied is why upstream would refuse what it is asked for. A token that grants the pull,
+// or that may, outlives the credential that it was given for.
+func (r Right) denied() string {
+	own := r.Grant == GrantUnknown && r.Since.IsZero() // no exchange: the credential itself is sent
+	switch {
+	case r.Grant == GrantPull:
+	case r.Grant == GrantNothing:
+		return DeniedNothing
+	case r.Credential == tokencache.StateRefused && (r.Grant == GrantUnasked || own):
+		return DeniedCredential
+	case r.Revoked:
+		return DeniedRevoked
+	}
+	return ""
 }
 
 // tag is what its record is worth, and the size of the manifest that it names.

@@ -42,11 +42,18 @@ type Routed struct {
 
 // What the token that is held grants.
 const (
-	GrantUnasked = "unasked" // no token is held
+	GrantUnasked = "unasked" // no token is held: nothing is known
 	GrantOpen    = "open"    // upstream asks for none
 	GrantPull    = "pull"    // the pull
 	GrantNothing = "nothing" // no pull
 	GrantUnknown = "unknown" // it does not say
+)
+
+// Why upstream would refuse what it is asked for, unless our right there changes.
+const (
+	DeniedNothing    = "nothing"    // the token that is held grants no pull
+	DeniedCredential = "credential" // the account's own credential is refused
+	DeniedRevoked    = "revoked"    // upstream took back what it gave
 )
 
 // Right is what our account may do with the repository, as far as is known without
@@ -64,6 +71,9 @@ type Right struct {
 	Fault      string `json:"fault,omitempty"`
 	Suspected  bool   `json:"suspected,omitempty"` // access was refused once, and is asked for again soon
 	Revoked    bool   `json:"revoked,omitempty"`   // upstream took it back, and gave nothing since
+	// Denied is why upstream would refuse whatever it is asked for now. Empty is no
+	// promise. It says nothing of what is served from here.
+	Denied string `json:"denied,omitempty"`
 }
 
 // What a tag's record is worth.
@@ -136,6 +146,7 @@ type Outlook struct {
 	Blocked  bool   `json:"blocked,omitempty"` // it fails: the operator wants it so
 	Here     bool   `json:"here"`              // upstream is not needed
 	Down     bool   `json:"down"`              // it works while upstream cannot be asked
+	Denied   bool   `json:"denied,omitempty"`  // it fails unless our right changes: see [Right]
 	Needs    []Need `json:"needs,omitempty"`   // what upstream is asked for
 }
 

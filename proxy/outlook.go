@@ -5,27 +5,30 @@ package proxy
 const attestation = "unknown/unknown"
 
 // outlooks are what the next pull comes to, of each platform that is known of.
-func outlooks(tag *Tagged, top *Object) []Outlook {
+func outlooks(right Right, tag *Tagged, top *Object) []Outlook {
 	if top == nil {
-		return []Outlook{outlook("", tag)}
+		return []Outlook{outlook("", right, tag)}
 	}
 	var found []Outlook
 	for _, under := range top.Children {
 		if under.Kind == KindOfManifest && under.Platform != attestation {
-			found = append(found, outlook(under.Platform, tag, append([]Object{*top, under}, under.Children...)...))
+			found = append(found, outlook(under.Platform, right, tag, append([]Object{*top, under}, under.Children...)...))
 		}
 	}
 	if found == nil {
-		found = []Outlook{outlook("", tag, append([]Object{*top}, top.Children...)...)}
+		found = []Outlook{outlook("", right, tag, append([]Object{*top}, top.Children...)...)}
 	}
 	return found
 }
 
 // outlook is what a pull comes to that takes a tag, if there is one, and those objects.
-func outlook(platform string, tag *Tagged, objects ...Object) Outlook {
+func outlook(platform string, right Right, tag *Tagged, objects ...Object) Outlook {
 	o := Outlook{Platform: platform, Here: true, Down: true}
+	denied := right.Denied != ""
 	if tag != nil && !tag.answered() {
-		o.needs(Need{What: NeedTag, State: tag.State, Count: 1, Must: tag.State != RecordStale})
+		must := tag.State != RecordStale // which is served although upstream refuses it once
+		o.needs(Need{What: NeedTag, State: tag.State, Count: 1, Must: must})
+		o.Denied = denied && must
 	}
 	for _, object := range objects {
 		switch object.State {
@@ -34,10 +37,11 @@ func outlook(platform string, tag *Tagged, objects ...Object) Outlook {
 		case ObjectHit:
 		default:
 			o.needs(Need{What: object.Kind, State: object.State, Count: 1, Size: object.lacks(), Must: true})
+			o.Denied = o.Denied || denied && !object.joined()
 		}
 	}
 	if o.Blocked {
-		o.Here, o.Down = false, false
+		o.Here, o.Down, o.Denied = false, false, false
 	}
 	return o
 }
@@ -47,6 +51,9 @@ func outlook(platform string, tag *Tagged, objects ...Object) Outlook {
 func (t *Tagged) answered() bool {
 	return t.State == RecordFresh || t.State == RecordStale && t.Refused != ""
 }
+
+// joined tells that it is on its way, and taken from there without a question.
+func (o Object) joined() bool { return o.State == ObjectFilling && o.Linked }
 
 // lacks is how many bytes have to come, as far as that is known.
 func (o Object) lacks() int64 {

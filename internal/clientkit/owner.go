@@ -28,7 +28,7 @@ func (t *tree) ours() ([]string, error) {
 	entries, err := fs.ReadDir(t.root.FS(), ".")
 	var folders []string
 	for _, entry := range entries {
-		if !entry.IsDir() {
+		if !entry.IsDir() || strings.ContainsFunc(entry.Name(), notInFolder) {
 			continue
 		}
 		_, err := t.root.Lstat(path.Join(entry.Name(), unfinished))
@@ -37,6 +37,11 @@ func (t *tree) ours() ([]string, error) {
 		}
 	}
 	return folders, err
+}
+
+// notInFolder is what no folder of ours has in its name, and no terminal should be shown.
+func notInFolder(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("._-:[]", c)
 }
 
 // foreign is why a file cannot be written there.
@@ -71,7 +76,7 @@ func (t *tree) marked(name string) error {
 	}
 	var held []byte // of a symbolic link, nothing
 	if info.Mode().IsRegular() {
-		if held, err = t.root.ReadFile(name); err != nil {
+		if held, err = t.begins(name, len(marker)); err != nil {
 			return err
 		}
 	}

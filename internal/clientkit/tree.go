@@ -3,10 +3,12 @@ package clientkit
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"syscall"
+	"time"
 )
 
 // Change is what became of one file of a tree.
@@ -69,10 +71,29 @@ func openTree(dir string) (*tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := alone(lock); err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: dir, Err: err}, lock.Close(), root.Close())
 	}
 	return &tree{root, lock}, nil
+}
+
+// lockPatience is how long another one is waited for. Whoever can read the folder can
+// hold its lock (flock(2)), for ever if it likes.
+const lockPatience = 5 * time.Second
+
+var errLocked = errors.New("somebody else holds the lock on it, maybe another client-config: find it (fuser) and end it, or try again later")
+
+// alone waits until nobody else works on the folder.
+func alone(folder *os.File) error {
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil || !errors.Is(err, syscall.EWOULDBLOCK):
+			return err
+		case time.Since(began) > lockPatience:
+			return errLocked
+		}
+	}
 }
 
 func (t *tree) close() error { return errors.Join(t.lock.Close(), t.root.Close()) }
@@ -99,7 +120,7 @@ func (t *tree) writeAll(files []File) ([]Change, error) {
 
 // write puts one file into its place at once (rename(2)), or leaves what is there.
 func (t *tree) write(file File) (what string, err error) {
-	if held, err := t.root.ReadFile(file.Path); err == nil && string(held) == file.Text {
+	if held, err := t.begins(file.Path, len(file.Text)+1); err == nil && string(held) == file.Text {
 		return Unchanged, t.discard(path.Dir(file.Path))
 	}
 	folder := path.Dir(file.Path)
@@ -114,6 +135,16 @@ func (t *tree) write(file File) (what string, err error) {
 		return "", err
 	}
 	return Written, errors.Join(t.sync(folder), t.sync("."))
+}
+
+// begins reads at most that many bytes of a file: it may be anybody's, and of any size.
+func (t *tree) begins(name string, most int) ([]byte, error) {
+	f, err := t.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	held, err := io.ReadAll(io.LimitReader(f, int64(most)))
+	return held, errors.Join(err, f.Close())
 }
 
 func (t *tree) replace(file File) error {

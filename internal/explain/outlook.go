@@ -6,6 +6,7 @@ import (
 
 	"breakwater/internal/plain"
 	"breakwater/proxy"
+	"breakwater/proxy/registry"
 )
 
 // outlooks is the conclusion. Platforms that have the same share their lines.
@@ -47,8 +48,11 @@ func (p *page) outlook(o proxy.Outlook) string {
 		return "fails: part of it is blocked here by the operator."
 	case o.Here:
 		now = "would be served from here."
+	case o.Denied:
+		now = "would be refused by " + p.Route.Upstream + " unless " + p.denied() + "\n" +
+			"It needs upstream for: " + strings.Join(needs, "; ") + "."
 	default:
-		now = "needs upstream for: " + strings.Join(needs, "; ") + "."
+		now = "needs upstream for: " + strings.Join(needs, "; ") + "." + p.doubt()
 	}
 	if o.Down {
 		down = "it works."
@@ -56,6 +60,36 @@ func (p *page) outlook(o proxy.Outlook) string {
 		down = "it fails for want of: " + strings.Join(lacks, "; ") + "."
 	}
 	return now + "\nWith " + p.Route.Upstream + " down " + down
+}
+
+// denied goes on from "unless".
+func (p *page) denied() string {
+	return map[string]string{
+		proxy.DeniedNothing:    "its rights change: no pull on project " + registry.Project(p.Route.Repository) + ", or there is no such project",
+		proxy.DeniedCredential: "its credential is renewed: the one that is held is refused",
+		proxy.DeniedRevoked:    "its rights change: the access to " + p.Route.Repository + " was taken back, and nothing given since",
+	}[p.Right.Denied] + "; " + p.check()
+}
+
+// doubt is what the right makes of needs that need not be met, or may be.
+func (p *page) doubt() string {
+	switch {
+	case p.Right.Denied != "":
+		return "\nThat would be refused by " + p.Route.Upstream + " unless " + p.denied() +
+			"\nUntil a refusal is confirmed the tag is served as it is known."
+	case p.Right.Grant == proxy.GrantUnasked:
+		return "\nNothing is known of the right to it: no token is held; " + p.check()
+	}
+	return ""
+}
+
+// check names the command that asks upstream, with the repository as clients call it.
+func (p *page) check() string {
+	name := p.Route.Repository
+	if len(p.Route.Names) > 0 {
+		name = p.Route.Names[0]
+	}
+	return "`breakwater check --repository " + name + "` asks."
 }
 
 // need is 3 blobs (miss, 28.0 MiB).

@@ -87,7 +87,7 @@ func (p *page) grant() string {
 	case proxy.GrantUnknown:
 		said = "not told by what " + account + " is let in with"
 	default:
-		said = "not asked yet: no token is held"
+		said = "nothing is known of it: no token is held"
 	}
 	if !r.Since.IsZero() {
 		said += "; as of " + p.ago(r.Since)
