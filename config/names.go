@@ -62,6 +62,8 @@ func (c Config) validateName(r *report, path, written string, all []opening) {
 		r.problem(path, shown(written)+" begins with the name of no route", fmt.Sprintf("did you mean %q?", meant+"/"+rest))
 	case len(candidates) > 0:
 		r.problem(path, shown(written)+" begins with the name of no route", "write "+strings.Join(candidates, " or "))
+	case hostLike(first):
+		r.problem(path, shown(written)+" begins with the name of no route", "add "+first+" to routes, or begin with one of "+some(names)+", and a /")
 	default:
 		r.problem(path, shown(written)+" begins with the name of no route", "begin with one of "+some(names)+", and a /")
 	}
@@ -102,9 +104,15 @@ func spelled(written string, all []opening) []string {
 			elsewhere = append(elsewhere, o.name+"/"+written)
 		}
 	}
+	if first, _, _ := strings.Cut(written, "/"); hostLike(first) {
+		beside, elsewhere = nil, nil // a registry is meant, and no project
+	}
 	names := slices.DeleteFunc(slices.Concat(under, beside, elsewhere), func(name string) bool { return !matches(name, all) })
 	return names[:min(most, len(names))]
 }
+
+// hostLike tells of a name's first part that it is a registry's rather than a project's.
+func hostLike(first string) bool { return strings.ContainsAny(first, ".:") }
 
 // meant is the route that was probably meant by a name that none has; "" if there is none.
 func (c Config) meant(name string) string {
@@ -115,6 +123,11 @@ func (c Config) meant(name string) string {
 	names := slices.Sorted(maps.Keys(c.Routes))
 	if i := slices.IndexFunc(c.table(), func(t route.Route) bool { return t.Path() == one }); i >= 0 {
 		return names[i]
+	}
+	for _, t := range c.table() {
+		if own := c.Upstreams[t.Upstream].URL; own.URL != nil && own.Host == name && t.Prefix == "" {
+			return t.Name
+		}
 	}
 	return closest(name, names)
 }

@@ -88,6 +88,7 @@ func TestExplain(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/down=%t", name, down), func(t *testing.T) {
+				t.Parallel()
 				if s.account == "" {
 					s.account = account
 				}
