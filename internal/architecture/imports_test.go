@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 
 	"config":         {"proxy/registry", "proxy/route", "internal/pattern", "internal/redact"},
 	"metrics":        {"proxy", "proxy/access", "blobcache", "tokencache"},
-	"proxy":          {"proxy/access", "proxy/registry", "proxy/route", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/redact"},
+	"proxy":          {"proxy/access", "proxy/registry", "proxy/route", "proxy/upstream", "blobcache", "blobcache/fill", "blobcache/index", "tokencache", "internal/flight", "internal/pattern", "internal/redact"},
 	"proxy/access":   {"proxy/registry", "tokencache", "internal/flight", "internal/pattern", "internal/redact"},
 	"proxy/registry": {},
 	"proxy/route":    {"proxy/registry", "internal/pattern"},
