@@ -59,7 +59,7 @@ func (c Config) validateName(r *report, path, written string, all []opening) {
 	case len(named) > 0:
 		r.wrong(path, unopened(written, named, all))
 	case meant != "" && nested:
-		r.problem(path, shown(written)+" begins with the name of no route", fmt.Sprintf("did you mean %q?", meant+"/"+rest))
+		r.problem(path, shown(written)+" begins with the name of no route", below(meant, rest, all))
 	case len(candidates) > 0:
 		r.problem(path, shown(written)+" begins with the name of no route", "write "+strings.Join(candidates, " or "))
 	case hostLike(first):
@@ -69,10 +69,37 @@ func (c Config) validateName(r *report, path, written string, all []opening) {
 	}
 }
 
+// below is the fix of a pattern whose first part was meant to be that route: nothing that
+// would be refused in its turn.
+func below(route, rest string, all []opening) string {
+	if name := route + "/" + rest; matches(name, all) {
+		return fmt.Sprintf("did you mean %q?", name)
+	}
+	return fmt.Sprintf("if the route %s is meant: %s", route, unopened(route+"/"+rest, []string{route}, all).fix)
+}
+
+// hosted is the registry that a pattern names below Docker Hub, where no user has a dot in
+// its name; "" where it names none.
+func hosted(written string) string {
+	rest, hub := strings.CutPrefix(written, route.DockerHub+"/")
+	first, _, nested := strings.Cut(rest, "/")
+	if !hub || !nested || !strings.Contains(first, ".") || strings.Contains(first, "**") {
+		return ""
+	}
+	return first
+}
+
 // unopened is what is wrong with a pattern that begins with the named routes and
 // matches nothing of theirs.
 func unopened(written string, named []string, all []opening) *mistake {
 	first, rest, _ := strings.Cut(written, "/")
+	if host := hosted(written); host != "" {
+		fix := "give " + host + " a route of its own, and write " + rest
+		if matches(rest, all) {
+			fix = "write " + rest
+		}
+		return &mistake{shown(written) + " matches nothing: on Docker Hub no user has a . in its name", fix}
+	}
 	whole := written + "/**"
 	if first == route.DockerHub {
 		whole = first + "/library/" + rest
@@ -85,7 +112,7 @@ func unopened(written string, named []string, all []opening) *mistake {
 
 func matches(written string, all []opening) bool {
 	p := pattern.New(written)
-	return slices.ContainsFunc(all, func(o opening) bool { return o.opens(p) })
+	return hosted(written) == "" && slices.ContainsFunc(all, func(o opening) bool { return o.opens(p) })
 }
 
 // spelled is what clients call what upstream calls so: three names at most, those first

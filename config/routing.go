@@ -106,13 +106,7 @@ func (c Config) validateTo(r *report, at string, t Route) {
 		r.missing(at, path, "is missing", "write the name of an upstream, and after a / what comes before clients' names there, such as "+c.place())
 	case len(known) == 0: // which is reported
 	case !slices.Contains(known, upstream):
-		fix := "write " + known[0] + "/" + t.To
-		if meant := closest(upstream, known); meant != "" {
-			fix = fmt.Sprintf("did you mean %q?", meant)
-		} else if len(known) > 1 || !registry.ValidName(t.To) {
-			fix = "write one of " + some(known) + ", and after a / what comes before clients' names there"
-		}
-		r.problem(path, shown(upstream)+" is not an upstream", fix)
+		r.wrong(path, c.notUpstream(t.To))
 	case slash && prefix == "":
 		r.problem(path, "ends with a /", "write "+upstream)
 	case strings.Contains(prefix, "*"):
@@ -120,6 +114,51 @@ func (c Config) validateTo(r *report, at string, t Route) {
 	case prefix != "" && !registry.ValidName(prefix):
 		r.problem(path, shown(prefix)+" cannot come before a repository's name", "write what Harbor calls the project, such as "+upstream+"/hub-proxy")
 	}
+}
+
+// notUpstream is what is wrong with where a route leads, if that begins with no upstream's
+// name. A URL is not shown, which may hold a password.
+func (c Config) notUpstream(to string) *mistake {
+	known := c.known()
+	upstream, _, _ := strings.Cut(to, "/")
+	one := "write one of " + some(known) + ", and after a / what comes before clients' names there"
+	if _, _, url := strings.Cut(to, "://"); url {
+		if same := c.at(to); same != "" {
+			one = "write " + same
+		}
+		return &mistake{"is a URL, and the name that upstreams has for it is meant", one}
+	}
+	project := strings.Trim(to, "/")
+	switch meant := closest(upstream, known); {
+	case meant != "":
+		return &mistake{shown(upstream) + " is not an upstream", fmt.Sprintf("did you mean %q?", meant)}
+	case len(known) == 1 && registry.ValidName(project):
+		one = "write " + known[0] + "/" + project
+	}
+	if upstream == "" {
+		return &mistake{"begins with a /, and an upstream comes first", one}
+	}
+	return &mistake{shown(upstream) + " is not an upstream", one}
+}
+
+// at is the place that a URL names, where an upstream has that origin.
+func (c Config) at(address string) string {
+	var u URL
+	if u.parse(address) != nil {
+		return ""
+	}
+	names := c.known()
+	i := slices.IndexFunc(names, func(name string) bool {
+		own := c.Upstreams[name].URL
+		return own.URL != nil && own.origin() == u.origin()
+	})
+	if i < 0 {
+		return ""
+	}
+	if prefix := strings.Trim(u.Path, "/"); registry.ValidName(prefix) {
+		return names[i] + "/" + prefix
+	}
+	return names[i]
 }
 
 // hostGrammar is that of a registry in an image reference, in lower case.

@@ -20,15 +20,25 @@ func (Upstream) refused(key string) *mistake {
 			"a token does not belong in this file, which is copied, committed and shown",
 			"put it in a file of its own and write bearer_token_file: /path/of/it",
 		}
-	case "projects":
-		return &mistake{
-			"is not set here: what holds for a project is said of the route that leads there",
-			"move its keys, such as routes: {docker.io: {to: harbor/hub-proxy, proxy_cache: true, repositories: [\"**\"]}}",
-		}
 	case "proxy":
 		return &mistake{"is not set here", "set HTTPS_PROXY and NO_PROXY in the environment"}
 	}
-	return nil
+	return movedToRoutes(key)
+}
+
+func (Config) refused(key string) *mistake { return movedToRoutes(key) }
+
+func (Listener) refused(key string) *mistake { return movedToRoutes(key) }
+
+// movedToRoutes explains a key that there was before there were routes.
+func movedToRoutes(key string) *mistake {
+	if key != "projects" {
+		return nil
+	}
+	return &mistake{
+		"is not set here: what holds for a project is said of the route that leads there",
+		"move its keys, such as routes: {docker.io: {to: harbor/hub-proxy, proxy_cache: true, repositories: [\"**\"]}}",
+	}
 }
 
 // validate reports what is wrong with the upstream that stands at the path at.

@@ -16,9 +16,11 @@ import (
 	"breakwater/proxy/access"
 )
 
-// names is a registry that has nothing but a catalog.
+// names is a registry that has nothing but a catalog, and knows as last what it has, as
+// Harbor does.
 type names struct {
-	all  []string
+	all  []string                                      // in its order
+	free bool                                          // any last will do, as with the distribution registry: all is in lexical order
 	most int                                           // names on one page, however many were asked for; 0: no bound
 	link func(last string, n int) string               // of the next page
 	odd  func(http.ResponseWriter, *http.Request) bool // answers in its place, if it is true
@@ -37,9 +39,14 @@ func (u *names) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if u.odd != nil && u.odd(w, r) {
 		return
 	}
-	from, found := slices.BinarySearch(u.all, r.URL.Query().Get("last"))
-	if found {
-		from++
+	last := r.URL.Query().Get("last")
+	from := slices.Index(u.all, last) + 1
+	if last != "" && from == 0 && u.free {
+		from, _ = slices.BinarySearch(u.all, last)
+	} else if last != "" && from == 0 {
+		w.WriteHeader(400)
+		_, _ = fmt.Fprintf(w, `{"errors":[{"code":"BAD_REQUEST","message":"the last: %s should be a valid repository name."}]}`, last)
+		return
 	}
 	rest := u.all[from:]
 	n, err := strconv.Atoi(r.URL.Query().Get("n"))
@@ -145,7 +152,8 @@ func TestCatalogsAreFiltered(t *testing.T) {
 		"a project":         {[]string{"p07/**"}, all[700:800]},
 	} {
 		for behindIt, upstream := range map[string]*names{
-			"a registry as it should be": {all: all},
+			"a registry as it should be": {all: all, free: true},
+			"Harbor":                     {all: all},
 			"one with short pages":       {all: all, most: 499},
 			"one that links elsewhere": {all: all, link: func(last string, n int) string {
 				return fmt.Sprintf("https://elsewhere.example.com/v2/_catalog?n=%d&last=%s", n, url.QueryEscape(last))

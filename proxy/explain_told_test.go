@@ -122,6 +122,10 @@ func TestExplainTellsWhyThereIsNoToken(t *testing.T) {
 		if r := b.explain("team-b/secret:1.0").Right; r.Credential != tokencache.StateAccepted || r.Grant != proxy.GrantNothing || r.Account != harbortest.Puller {
 			t.Errorf("no right: %+v", r)
 		}
+		b.pass(11 * time.Second)
+		if r := b.explain("team-b/secret:1.0").Right; r.Grant != proxy.GrantUnasked || r.Denied != "" {
+			t.Errorf("a while later: %+v", r)
+		}
 	})
 }
 

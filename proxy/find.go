@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 
+	"breakwater/internal/pattern"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
+	"breakwater/proxy/route"
 )
 
 // find finds the route: after it the request is the canonical one, and its origin is
@@ -37,13 +40,35 @@ func (p *Proxy) named(upstream, repository string) access.Repository {
 	return access.Repository{Upstream: upstream, Name: repository, Names: p.Routes.Names(upstream, repository)}
 }
 
+// spellings are patterns of all names that clients may have for repositories that a route
+// leads to: its own, and those of routes that lead to a place around it or within.
+func (p *Proxy) spellings(of route.Route) []pattern.Pattern {
+	var names []pattern.Pattern
+	for _, r := range p.Routes.Routes() {
+		within, around := strings.CutPrefix(place(of), place(r))
+		if r.Upstream == of.Upstream && (around || strings.HasPrefix(place(r), place(of))) {
+			if !around {
+				within = ""
+			}
+			names = append(names, pattern.New(r.Name+"/"+within+"**"))
+		}
+	}
+	return names
+}
+
 // told is a refusal in the client's words: whatever was asked for has the name that the
 // client wrote, and no word of where in upstream that is.
 func (x *exchange) told(refusal *registry.Error) *registry.Error {
-	if x.origin == nil || x.request.Name == x.written.Name {
+	renamed := *refusal
+	switch {
+	case x.origin == nil:
+		return refusal
+	case x.written.Kind == registry.KindCatalog && x.written == x.request && x.route.Name != "" && len(x.Routes.Routes()) > 1:
+		renamed.Message += fmt.Sprintf("; the list of all registries needs that of %s, and that of one alone is at /NAME/v2/_catalog", x.route.Name)
+		return &renamed
+	case x.written.Name == x.request.Name:
 		return refusal
 	}
-	renamed := *refusal
 	renamed.Message = rename(refusal.Message, x.request.Name, x.written.Name)
 	renamed.Message = rename(renamed.Message, "project "+registry.Project(x.request.Name), "the project behind "+x.route.Name)
 	return &renamed
@@ -63,7 +88,7 @@ func rename(sentence, name, by string) string {
 		if !found {
 			return b.String()
 		}
-		if whole := !endsInName(before) && !beginsInName(after); whole {
+		if whole := !endsInName(b.String()) && !beginsInName(after); whole {
 			b.WriteString(by)
 		} else {
 			b.WriteString(name)

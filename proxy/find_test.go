@@ -358,12 +358,18 @@ func TestSeveralUpstreams(t *testing.T) {
 	w.get(404, "GET /v2/two.example.com/team-b/secret/blobs/"+layer)
 	w.get(404, "GET /v2/two.example.com/team-b/secret/manifests/1.0")
 	w.get(200, "GET /v2/two.example.com/team-a/app/manifests/1.0")
-	if a := w.get(403, "GET /v2/_catalog"); !strings.Contains(string(a.body), "upstream second") {
-		t.Errorf("who does not show its catalog is not told: %s", a.body)
+	a := w.get(403, "GET /v2/_catalog")
+	for _, said := range []string{"upstream second", "that of two.example.com", "/v2/_catalog"} {
+		if !strings.Contains(string(a.body), said) {
+			t.Errorf("%s is not told of who does not show its catalog: %s", said, a.body)
+		}
+	}
+	if a := w.get(403, "GET /two.example.com/v2/_catalog"); strings.Contains(string(a.body), "all registries") {
+		t.Errorf("of one registry it is told %s", a.body)
 	}
 	w.get(200, "GET /one.example.com/v2/_catalog")
 	w.harbor.SetDown(harbortest.Core, true)
-	a := w.get(503, "GET /v2/library/base/manifests/1.0")
+	a = w.get(503, "GET /v2/library/base/manifests/1.0")
 	if !strings.Contains(string(a.body), "upstream harbor") {
 		t.Errorf("which upstream is down is not told: %s", a.body)
 	}

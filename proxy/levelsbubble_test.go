@@ -156,12 +156,18 @@ func TestARefusedNode(t *testing.T) {
 		n, _ := b.node(func() (redact.Secret, error) { return redact.Secret(token), nil })
 		pulled := n.pull("team-a/app", "1.0")
 		blob := "/v2/team-a/app/blobs/" + listed(t, pulled.body)[0].digest.String()
+		if r := n.explain(app).Right; r.Grant != proxy.GrantUnknown || r.Denied != "" {
+			t.Errorf("a token that is taken: %+v", r)
+		}
 		good := token
 		token = newIssuer(t).token(alicesToken)
 		for began := time.Now(); time.Since(began) < bound(n.policy.Policy); b.pass(time.Minute) {
 			n.send("GET " + blob)
 		}
 		n.refused(502, "UNAVAILABLE", "GET "+blob)
+		if e := n.explain(app); e.Right.Denied != proxy.DeniedCredential || !e.Outlooks[0].Denied {
+			t.Errorf("a token that is refused: %+v", e)
+		}
 		token = good
 		n.get(200, "GET "+blob)
 	})

@@ -10,6 +10,7 @@ func TestRename(t *testing.T) {
 		{"upstream harbor is not available", "a", "h.example.com/a", "upstream harbor is not available"},
 		{"project hub-proxy not found: project hub-proxy not found", "project hub-proxy", "the project behind docker.io", "the project behind docker.io not found: the project behind docker.io not found"},
 		{"project hub-proxy-2 not found", "project hub-proxy", "x", "project hub-proxy-2 not found"},
+		{"a/ba/b and a/b", "a/b", "c", "a/ba/b and c"},
 		{"", "a/b", "c", ""},
 	} {
 		if got := rename(test.sentence, test.name, test.by); got != test.want {

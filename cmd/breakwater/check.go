@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,11 +15,11 @@ import (
 
 	"breakwater/config"
 	"breakwater/internal/doctor"
+	"breakwater/internal/pattern"
 	"breakwater/metrics"
 	"breakwater/proxy/access"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/route"
-	"breakwater/tokencache"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -151,73 +150,9 @@ func reportFolder(report *doctor.Report, c config.Cache) {
 	}
 }
 
-// reportRoutes says whose names lead where, and asks each token service whether our
-// account may pull there: a project that is not there, which nobody would notice but by
-// its clients' 404s, looks the same as one without a right.
-func reportRoutes(ctx context.Context, report *doctor.Report, routes *route.Table, upstreams []asked) {
-	report.Section("routes")
-	silent := make(map[string]bool)
-	for _, r := range routes.Routes() {
-		opened := make([]string, len(r.Repositories))
-		for i, p := range r.Repositories {
-			opened[i] = p.String()
-		}
-		kind := ""
-		if r.ProxyCache {
-			kind = ", a proxy cache"
-		}
-		report.OK(r.Name, fmt.Sprintf("leads to %s%s; opens %s", path.Join(r.Upstream, r.Prefix), kind, strings.Join(opened, ", ")))
-		to := upstreams[slices.IndexFunc(upstreams, func(a asked) bool { return a.Name == r.Upstream })]
-		for _, project := range projectsOf(r) {
-			if !silent[to.Name] && !reportProject(ctx, report, r, to, project) {
-				silent[to.Name] = true
-			}
-		}
-	}
-}
-
-// projectsOf are the projects of Harbor that a route is sure to lead to.
-func projectsOf(r route.Route) []string {
-	if r.Prefix != "" {
-		return []string{registry.Project(r.Prefix)}
-	}
-	var projects []string
-	for _, p := range r.Repositories {
-		if project := registry.Project(p.String()); !strings.Contains(project, "*") && !slices.Contains(projects, project) {
-			projects = append(projects, project)
-		}
-	}
-	return projects
-}
-
-// reportProject tells false where the upstream says nothing of rights.
-func reportProject(ctx context.Context, report *doctor.Report, r route.Route, to asked, project string) bool {
-	scope := tokencache.Scope{Type: "repository", Name: project + "/breakwater-check", Actions: []string{"pull"}}
-	grant, err := to.client.Grant(ctx, scope)
-	refused, no := errors.AsType[*tokencache.NoGrantError](err)
-	switch {
-	case no:
-		who := refused.Account
-		if who == "" {
-			who = "nobody (no username is set)"
-		}
-		report.Fail(r.Name, fmt.Sprintf("%s has no pull on project %s, or there is no such project", who, project),
-			fmt.Sprintf("look at the name in routes, and give the account the right to pull from %s in Harbor; until then all of it is 404 here", project))
-	case err != nil:
-		report.Note(r.Name, fmt.Sprintf("whether project %s is there and may be pulled from could not be asked: see upstream %s below", project, to.Name))
-		return false
-	case grant.Opaque || !grant.Allows(scope):
-		report.Note(r.Name, fmt.Sprintf("upstream %s does not say what may be pulled: try it with --repository %s/…", to.Name, r.Path()))
-		return false
-	default:
-		report.OK(r.Name, "project "+project+" may be pulled from")
-	}
-	return true
-}
-
 // reportListeners builds what stands before each listener, and says who may pull
 // there. It listens nowhere, and asks the issuers of tokens for their keys.
-func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, upstreams []asked) {
+func reportListeners(ctx context.Context, report *doctor.Report, listeners []config.Listener, routes *route.Table, upstreams []asked) {
 	report.Section("listeners")
 	for i, l := range listeners {
 		d, err := newDoor(l, upstreams, metrics.New(version), zap.NewNop())
@@ -226,6 +161,9 @@ func reportListeners(ctx context.Context, report *doctor.Report, listeners []con
 			continue
 		}
 		report.OK(string(l.Address), d.who()+usually(l.Default))
+		if r, ok := routes.Named(l.Default); ok && passesForHub(l, r) {
+			report.Note(string(l.Address), "not one for registry-mirrors of dockerd, which would take library/base of "+r.Name+" for its docker.io/library/base: those need default: docker.io")
+		}
 		reportCertificate(report, d)
 		if mode, ok := d.gate.Mode.(*access.Token); ok {
 			reportKeys(ctx, report, string(l.Address), mode)
@@ -234,6 +172,13 @@ func reportListeners(ctx context.Context, report *doctor.Report, listeners []con
 			report.Fail(string(l.Address), err.Error(), "")
 		}
 	}
+}
+
+// passesForHub tells of a listener that dockerd, which says neither its password nor which
+// registry it means, would be served official images by that are none.
+func passesForHub(l config.Listener, usual route.Route) bool {
+	asksNothing := l.Anonymous != nil || l.MTLS != nil
+	return asksNothing && usual.Name != route.DockerHub && slices.ContainsFunc(usual.Repositories, pattern.New("library/*").Overlaps)
 }
 
 // usually says what a name without a registry means at a listener.
@@ -283,7 +228,7 @@ func checkUpstreams(ctx context.Context, report *doctor.Report, c config.Config,
 	}
 	table := c.Table()
 	reportRoutes(ctx, report, table, upstreams)
-	reportListeners(ctx, report, c.Listeners, upstreams)
+	reportListeners(ctx, report, c.Listeners, table, upstreams)
 	for _, a := range upstreams {
 		settings, err := upstreamTLS(a.Upstream)
 		if err != nil {

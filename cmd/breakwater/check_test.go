@@ -21,11 +21,23 @@ func TestCheck(t *testing.T) {
 	password := harbortest.Password(harbortest.Puller)
 	right := write(t, "password", password)
 	file := write(t, "config.yaml", "upstreams:\n  harbor: {url: "+server.URL+", username: \""+harbortest.Puller+"\", password_file: "+right+"}\n")
+	led := func(account, host, to, repositories string) string {
+		return write(t, "routes.yaml", "upstreams:\n  harbor: {url: "+server.URL+account+"}\n"+
+			"routes:\n  "+host+": {to: "+to+", repositories: ["+repositories+"]}\n")
+	}
 	mirrors := func(to, repositories string) string {
-		return write(t, "routes.yaml", "upstreams:\n  harbor: {url: "+server.URL+", username: \""+harbortest.Puller+"\", password_file: "+right+"}\n"+
-			"routes:\n  quay.io: {to: "+to+", repositories: ["+repositories+"]}\n")
+		return led(", username: \""+harbortest.Puller+"\", password_file: "+right, "quay.io", to, repositories)
 	}
 	flags := []string{"check", "--upstream", server.URL, "--username", harbortest.Puller, "--password-file", right}
+
+	for name, file := range map[string]string{
+		"another project": mirrors("harbor/team-a", `"team-*/**"`), "Docker Hub's": led("", "docker.io", "harbor/library", `"**"`),
+	} {
+		var stdout, stderr bytes.Buffer
+		if run([]string{"check", "--config", file}, &stdout, &stderr); strings.Contains(stdout.String(), "registry-mirrors") {
+			t.Errorf("%s: dockerd would be served well, and is warned of\n%s", name, stdout.String())
+		}
+	}
 
 	for name, c := range map[string]struct {
 		args   []string
@@ -34,8 +46,10 @@ func TestCheck(t *testing.T) {
 	}{
 		"a file":                           {[]string{"check", "--config", file, "--repository", "team-a/app"}, 0, "Everything that was tried works"},
 		"a route":                          {[]string{"check", "--config", mirrors("harbor/team-a", `"**"`)}, 0, "project team-a may be pulled from"},
-		"a route to no project":            {[]string{"check", "--config", mirrors("harbor/taem-a", `"**"`)}, 1, "has no pull on project taem-a, or there is no such project"},
-		"a route whose patterns name none": {[]string{"check", "--config", mirrors("harbor", `"team-a/**", "taem-a/**"`)}, 1, "has no pull on project taem-a, or there is no such project"},
+		"a route to no project":            {[]string{"check", "--config", mirrors("harbor/taem-a", `"**"`)}, 1, "has no pull on project taem-a, or there is no such project; quay.io leads there"},
+		"a route whose patterns name none": {[]string{"check", "--config", mirrors("harbor", `"team-a/**", "taem-a/**"`)}, 1, "has no pull on project taem-a, or there is no such project; quay.io leads there"},
+		"a route without an account":       {[]string{"check", "--config", led("", "quay.io", "harbor/team-a", `"**"`)}, 0, "whether project team-a is there was not told, for no account is configured"},
+		"no mirror for dockerd":            {[]string{"check", "--config", mirrors("harbor/team-a", `"*/app"`)}, 0, "not one for registry-mirrors of dockerd, which would take library/base of quay.io"},
 		"flags":                            {append(flags, "--repository", "team-a/app"), 0, "robot$team-a+puller may pull, and nothing else"},
 		"no right":                         {append(flags, "--repository", "team-b/secret"), 1, "robot$team-a+puller has no pull on team-b/secret"},
 		"no repository asked":              {flags, 0, "--repository"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func (k *kit) command(name, short string) *cobra.Command {
 	flags.StringVar(&k.mirror.Key, "client-key", "", "`FILE` on the client's machine: the certificate's key")
 	flags.BoolVar(&k.mirror.NoFallback, "no-fallback", false, "never let the client ask the registry itself, where it can be kept from it")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		return k.run(command.OutOrStdout(), command.ErrOrStderr())
+		return k.run(command.Context(), command.OutOrStdout(), command.ErrOrStderr())
 	}
 	return command
 }
@@ -85,9 +86,9 @@ reads the same files below /etc/docker/certs.d.`
 	command.MarkFlagsMutuallyExclusive("write", "remove")
 }
 
-func (k *kit) run(stdout, stderr io.Writer) error {
+func (k *kit) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if k.remove != "" {
-		changes, err := clientkit.Remove(k.remove)
+		changes, err := clientkit.Remove(ctx, k.remove)
 		return report(stdout, stderr, k.remove, changes, err)
 	}
 	snippet, err := k.snippet()
@@ -98,7 +99,7 @@ func (k *kit) run(stdout, stderr io.Writer) error {
 		if len(snippet.Gaps) > 0 {
 			return fmt.Errorf("nothing was written, since this would be left to fill in:\n%s\n(without --write it is printed)", strings.Join(snippet.Gaps, "\n"))
 		}
-		changes, err := clientkit.Write(k.write, snippet.Files)
+		changes, err := clientkit.Write(ctx, k.write, snippet.Files)
 		return errors.Join(remark(stderr, snippet.Remarks), report(stdout, stderr, k.write, changes, err))
 	}
 	var texts []string

@@ -21,7 +21,7 @@ func TestALockedFolderIsTold(t *testing.T) {
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := clientkit.Write(dir, []clientkit.File{{Path: "docker.io/hosts.toml", Text: "x"}})
+	changes, err := clientkit.Write(t.Context(), dir, []clientkit.File{{Path: "docker.io/hosts.toml", Text: "x"}})
 	if err == nil || !strings.Contains(err.Error(), "holds the lock") || len(changes) > 0 {
 		t.Errorf("%v, %v", changes, err)
 	}
@@ -42,7 +42,7 @@ func TestOddFoldersAreLeftAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte("# breakwater client-config: odd\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := clientkit.Remove(dir)
+	changes, err := clientkit.Remove(t.Context(), dir)
 	if err != nil || len(changes) > 0 {
 		t.Errorf("%v, %v", changes, err)
 	}

@@ -128,13 +128,13 @@ func TestTree(t *testing.T) {
 		changes []string
 		holds   map[string]string
 	}{
-		{func() ([]clientkit.Change, error) { return clientkit.Write(dir, first) }, all("written"), with(before, first)},
-		{func() ([]clientkit.Change, error) { return clientkit.Write(dir, first) }, all("unchanged"), with(before, first)},
-		{func() ([]clientkit.Change, error) { return clientkit.Write(dir, second) }, all("written"), with(before, second)},
-		{func() ([]clientkit.Change, error) { return clientkit.Write(dir, second[:2]) },
+		{func() ([]clientkit.Change, error) { return clientkit.Write(t.Context(), dir, first) }, all("written"), with(before, first)},
+		{func() ([]clientkit.Change, error) { return clientkit.Write(t.Context(), dir, first) }, all("unchanged"), with(before, first)},
+		{func() ([]clientkit.Change, error) { return clientkit.Write(t.Context(), dir, second) }, all("written"), with(before, second)},
+		{func() ([]clientkit.Change, error) { return clientkit.Write(t.Context(), dir, second[:2]) },
 			append([]string{"kept _default/hosts.toml"}, all("unchanged")[1:]...), with(before, second)},
-		{func() ([]clientkit.Change, error) { return clientkit.Remove(dir) }, all("removed"), before},
-		{func() ([]clientkit.Change, error) { return clientkit.Remove(dir) }, nil, before},
+		{func() ([]clientkit.Change, error) { return clientkit.Remove(t.Context(), dir) }, all("removed"), before},
+		{func() ([]clientkit.Change, error) { return clientkit.Remove(t.Context(), dir) }, nil, before},
 	} {
 		changes, err := step.do()
 		if err != nil {
@@ -149,7 +149,7 @@ func TestTree(t *testing.T) {
 func TestReplacedAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	first := files(t, here)
-	if _, err := clientkit.Write(dir, first); err != nil {
+	if _, err := clientkit.Write(t.Context(), dir, first); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := os.Open(filepath.Join(dir, first[0].Path))
@@ -157,7 +157,7 @@ func TestReplacedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if _, err := clientkit.Write(dir, files(t, there)); err != nil {
+	if _, err := clientkit.Write(t.Context(), dir, files(t, there)); err != nil {
 		t.Fatal(err)
 	}
 	if read, err := io.ReadAll(reader); err != nil || string(read) != first[0].Text {
@@ -170,7 +170,7 @@ func TestTreeIsMade(t *testing.T) {
 	dir := lay(t, map[string]string{"link": "→etc/certs.d"})
 	made := filepath.Join(dir, "etc", "certs.d")
 	for _, path := range []string{made, filepath.Join(dir, "link")} {
-		if _, err := clientkit.Write(path, files(t, here)); err != nil {
+		if _, err := clientkit.Write(t.Context(), path, files(t, here)); err != nil {
 			t.Fatal(err)
 		}
 		check(t, path, found(t, made), with(nil, files(t, here)))
@@ -179,7 +179,7 @@ func TestTreeIsMade(t *testing.T) {
 	if err != nil || info.Mode().Perm()&0o444 != 0o444 {
 		t.Errorf("%v, %v: want a file that the client can read, whoever it runs as", info.Mode(), err)
 	}
-	if _, err := clientkit.Remove(filepath.Join(dir, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := clientkit.Remove(t.Context(), filepath.Join(dir, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed from nowhere: %v", err)
 	}
 }
@@ -203,12 +203,12 @@ func TestForeign(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := lay(t, test.before)
-			changes, err := clientkit.Write(dir, files(t, here))
+			changes, err := clientkit.Write(t.Context(), dir, files(t, here))
 			if err == nil || !strings.Contains(err.Error(), test.says) || len(changes) > 0 {
 				t.Errorf("%v, %v: want nothing written, and %q", changes, err, test.says)
 			}
 			check(t, "the folder", found(t, dir), test.before)
-			if changes, err := clientkit.Remove(dir); err != nil || len(changes) > 0 && name != "a link" {
+			if changes, err := clientkit.Remove(t.Context(), dir); err != nil || len(changes) > 0 && name != "a link" {
 				t.Errorf("%v, %v: want nothing removed", changes, err)
 			}
 		})
@@ -218,7 +218,7 @@ func TestForeign(t *testing.T) {
 // Certificates that lose their effect are told of.
 func TestCertificatesBeside(t *testing.T) {
 	dir := lay(t, map[string]string{"docker.io/ca.crt": ""})
-	changes, err := clientkit.Write(dir, files(t, here))
+	changes, err := clientkit.Write(t.Context(), dir, files(t, here))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestReadOnly(t *testing.T) {
 	wanted := files(t, here)
 	open("docker.io", 0o777)
 	asNobody(t, func() {
-		changes, err := clientkit.Write(dir, wanted)
+		changes, err := clientkit.Write(t.Context(), dir, wanted)
 		if !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%v, want that it is not permitted", err)
 		}
@@ -283,7 +283,7 @@ func TestReadOnly(t *testing.T) {
 	check(t, "the folder", found(t, dir), with(before, wanted[:1]))
 	open("docker.io", 0o755)
 	asNobody(t, func() {
-		if changes, err := clientkit.Remove(dir); !errors.Is(err, fs.ErrPermission) || len(changes) > 0 {
+		if changes, err := clientkit.Remove(t.Context(), dir); !errors.Is(err, fs.ErrPermission) || len(changes) > 0 {
 			t.Errorf("%v, %v: want that it is not permitted", changes, err)
 		}
 	})
@@ -301,7 +301,7 @@ func TestNoEmptyFolder(t *testing.T) {
 	asNobody(t, func() {
 		const nothing = 0o777
 		defer syscall.Umask(syscall.Umask(nothing)) // what is made may not even be written by its owner
-		if changes, err := clientkit.Write(dir, files(t, here)); !errors.Is(err, fs.ErrPermission) || len(changes) > 0 {
+		if changes, err := clientkit.Write(t.Context(), dir, files(t, here)); !errors.Is(err, fs.ErrPermission) || len(changes) > 0 {
 			t.Errorf("%v, %v: want that it is not permitted", changes, err)
 		}
 	})
@@ -317,7 +317,7 @@ func TestKilled(t *testing.T) {
 	if dir := os.Getenv(child); dir != "" {
 		for {
 			for _, content := range [][]clientkit.File{one, two} {
-				if _, err := clientkit.Write(dir, content); err != nil {
+				if _, err := clientkit.Write(t.Context(), dir, content); err != nil {
 					t.Fatal(err)
 				}
 				_, _ = os.Stdout.Write([]byte("\n"))
@@ -333,7 +333,7 @@ func TestKilled(t *testing.T) {
 				t.Errorf("%s is neither: %q", name, text)
 			}
 		}
-		if _, err := clientkit.Write(dir, one); err != nil {
+		if _, err := clientkit.Write(t.Context(), dir, one); err != nil {
 			t.Fatal(err)
 		}
 		check(t, "the folder", found(t, dir), with(map[string]string{"docker.io/keep": "x"}, one))
@@ -375,14 +375,14 @@ func TestUnfinished(t *testing.T) {
 		"docker.io/" + leftover: wanted[0].Text[:10], "_default/" + leftover: "", "_default/hosts.toml": wanted[2].Text,
 	}
 	dir := lay(t, left)
-	if _, err := clientkit.Write(dir, wanted); err != nil {
+	if _, err := clientkit.Write(t.Context(), dir, wanted); err != nil {
 		t.Fatal(err)
 	}
 	check(t, "written", found(t, dir), with(nil, wanted))
 
 	left["quay.io/"+leftover], left["quay.io/hosts.toml"] = "x", "# mine\n"
 	dir = lay(t, left)
-	changes, err := clientkit.Remove(dir)
+	changes, err := clientkit.Remove(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,7 +397,7 @@ func TestTwoWriters(t *testing.T) {
 	errs := make(chan error)
 	for _, content := range [][]clientkit.File{one, two, one, two} {
 		go func() {
-			_, err := clientkit.Write(dir, content)
+			_, err := clientkit.Write(t.Context(), dir, content)
 			errs <- err
 		}()
 	}

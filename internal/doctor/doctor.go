@@ -87,11 +87,11 @@ func (v *visit) run(ctx context.Context) {
 		return
 	}
 	found := v.catalog(ctx)
-	if len(found) == 0 {
-		v.Warn("rights", "no repository was looked at", "add --repository NAME, such as team-a/app, for each that is to be served")
-	}
 	if v.Served != nil {
 		found = slices.DeleteFunc(found, func(name string) bool { return !v.Served(name) })
+	}
+	if len(found) == 0 {
+		v.Warn("rights", "no repository was looked at", "add --repository NAME, such as team-a/app, for each that is to be served")
 	}
 	v.each(ctx, oneOfEach(found))
 }

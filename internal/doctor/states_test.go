@@ -132,3 +132,17 @@ func TestNoRegistryAtAll(t *testing.T) {
 	seen.isFine(false)
 	seen.has("FAIL  challenge", "404", "to do:")
 }
+
+// Of what the catalog lists, only what clients can pull is looked at.
+func TestServed(t *testing.T) {
+	w := newHarbor(t)
+	w.as(harbortest.Everything)
+	w.served = func(name string) bool { return name == app }
+	seen := w.check(t)
+	seen.isFine(true)
+	seen.has("may be listed: 10 repositories", "repository "+app)
+	seen.hasNot("repository team-b/secret")
+
+	w.served = func(string) bool { return false }
+	w.check(t).has("may be listed: 10 repositories", "warn  rights     no repository was looked at")
+}

@@ -35,7 +35,8 @@ type world struct {
 
 	storage   string // URL of the Harbor's object storage
 	redirects []netip.Prefix
-	proxy     string          // URL of an egress proxy
+	proxy     string // URL of an egress proxy
+	served    func(string) bool
 	ctx       context.Context // nil: the test's
 }
 
@@ -124,7 +125,7 @@ func (w *world) check(t *testing.T, repositories ...string) seen {
 	report := doctor.NewReport(&out)
 	doctor.Check(ctx, report, doctor.Upstream{
 		Name: "harbor", URL: target, Account: w.account, TokenURL: tokenURL, Client: client, Proxy: proxy, TLS: w.tls,
-		UserAgent: "breakwater/test", Repositories: repositories,
+		UserAgent: "breakwater/test", Repositories: repositories, Served: w.served,
 	})
 	fine, err := report.Close()
 	if err != nil {

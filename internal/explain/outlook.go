@@ -65,9 +65,9 @@ func (p *page) outlook(o proxy.Outlook) string {
 // denied goes on from "unless".
 func (p *page) denied() string {
 	return map[string]string{
-		proxy.DeniedNothing:    "its rights change: no pull on project " + registry.Project(p.Route.Repository) + ", or there is no such project",
-		proxy.DeniedCredential: "its credential is renewed: the one that is held is refused",
-		proxy.DeniedRevoked:    "its rights change: the access to " + p.Route.Repository + " was taken back, and nothing given since",
+		proxy.DeniedNothing:    "the account's rights change: no pull on project " + registry.Project(p.Route.Repository) + ", or there is no such project",
+		proxy.DeniedCredential: "the account's credential is renewed: the one that is held is refused",
+		proxy.DeniedRevoked:    "the account's rights change: the access to " + p.Route.Repository + " was taken back, and nothing given since",
 	}[p.Right.Denied] + "; " + p.check()
 }
 
@@ -83,11 +83,12 @@ func (p *page) doubt() string {
 	return ""
 }
 
-// check names the command that asks upstream, with the repository as clients call it.
+// check names the command that asks upstream, with the repository as clients call it in
+// a path: see [breakwater/proxy/route.Route.Path].
 func (p *page) check() string {
 	name := p.Route.Repository
 	if len(p.Route.Names) > 0 {
-		name = p.Route.Names[0]
+		name = strings.ReplaceAll(p.Route.Names[0], ":", "_")
 	}
 	return "`breakwater check --repository " + name + "` asks."
 }

@@ -103,15 +103,30 @@ func reports() map[string]explain.Report {
 		{What: "manifest", State: proxy.ObjectSuspended, Count: 1, Must: true},
 	}})
 	suspended.Manifest.State, suspended.Manifest.Linked = proxy.ObjectSuspended, false
-	suspended.Right.Grant, suspended.Right.Revoked, suspended.Right.Suspected, suspended.Right.Until = proxy.GrantNothing, true, true, time.Time{}
+	suspended.Right.Denied, suspended.Outlooks[0].Denied = proxy.DeniedRevoked, true
+	suspended.Right.Grant, suspended.Right.Revoked, suspended.Right.Suspected, suspended.Right.Until = proxy.GrantUnasked, true, true, time.Time{}
+	suspended.Right.Since = time.Time{}
 
 	never := nginx(&proxy.Tagged{Name: "1.27", State: proxy.RecordUnknown}, nil,
 		proxy.Outlook{Needs: []proxy.Need{{What: proxy.NeedTag, State: proxy.RecordUnknown, Count: 1, Must: true}}})
 	never.Right = proxy.Right{
-		Scope: never.Right.Scope, Grant: proxy.GrantUnasked, Credential: "refused",
+		Scope: never.Right.Scope, Grant: proxy.GrantUnasked, Credential: "refused", Denied: proxy.DeniedCredential,
 		Fault: `https://harbor.example.com refuses the credential of "robot$breakwater"`,
 	}
+	never.Outlooks[0].Denied = true
 	never.Route.By, never.Route.Complete = proxy.ByDefault, true
+
+	unasked := nginx(&proxy.Tagged{Name: "1.27", State: proxy.RecordUnknown}, nil,
+		proxy.Outlook{Needs: []proxy.Need{{What: proxy.NeedTag, State: proxy.RecordUnknown, Count: 1, Must: true}}})
+	unasked.Right = proxy.Right{Scope: unasked.Right.Scope, Grant: proxy.GrantUnasked, Credential: "accepted"}
+
+	noRight := nginx(unasked.Tag, nil, unasked.Outlooks[0])
+	noRight.Right.Grant, noRight.Right.Until, noRight.Right.Denied = proxy.GrantNothing, time.Time{}, proxy.DeniedNothing
+	noRight.Outlooks[0].Denied = true
+	noRight.Route.Names = []string{"docker.example.com:8443/library/nginx", "harbor.example.com/hub-proxy/library/nginx"}
+
+	noRightHeld := nginx(stale.Tag, stale.Manifest, stale.Outlooks[0])
+	noRightHeld.Right = noRight.Right
 
 	partial := nginx(record(proxy.RecordExpired, 200*time.Hour), image(
 		object("blob", "config", 7169, func(o *proxy.Object) { o.State, o.Linked, o.Suspected = proxy.ObjectUnlinked, false, true }),
@@ -149,6 +164,7 @@ func reports() map[string]explain.Report {
 
 	return map[string]explain.Report{
 		"fresh-hit": fresh, "stale": stale, "stale-forever": forever, "suspended": suspended, "never-pulled": never,
+		"unasked": unasked, "no-right": noRight, "no-right-held": noRightHeld,
 		"partial": partial, "platforms": platforms, "unknown-route": unknown,
 	}
 }

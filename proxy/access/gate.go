@@ -127,13 +127,13 @@ func (c Client) granted(ctx context.Context, repositories ...Repository) ([]bool
 	return granted, err
 }
 
-// Shows tells whether there may be a repository of that upstream, among those with such
-// names, that the client may pull from.
-func (g *Gate) Shows(client Client, upstream string, names pattern.Pattern) bool {
+// Shows tells whether there may be a repository of that upstream, among those that have
+// one of such names, that the client may pull from.
+func (g *Gate) Shows(client Client, upstream string, names []pattern.Pattern) bool {
 	if client.may != nil && client.upstream != upstream {
 		return false
 	}
-	return slices.ContainsFunc(g.Allow, func(r Rule) bool { return slices.ContainsFunc(r.Pull, names.Overlaps) && r.means(client) })
+	return slices.ContainsFunc(g.Allow, func(r Rule) bool { return r.mayOpen(names) && r.means(client) })
 }
 
 // Hidden is what is told of whatever a client must not know of: as if it were not there.

@@ -243,6 +243,40 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+// What can show a client nothing is told from what may.
+func TestShows(t *testing.T) {
+	policy := Policy{
+		{Subjects: pattern.All("alice"), Pull: pattern.All("docker.io/library/**", "*/tools/x")},
+		{Subjects: pattern.All("bob"), Pull: pattern.All("quay.io/**")},
+	}
+	granted := &grants{}
+	alice, ofHarbor := Client{Subject: "alice"}, Client{Subject: "alice", may: granted.may, upstream: "harbor"}
+	for name, test := range map[string]struct {
+		client   Client
+		upstream string
+		names    []string
+		want     bool
+	}{
+		"its own":                  {alice, "harbor", []string{"docker.io/**"}, true},
+		"by another name":          {alice, "harbor", []string{"ghcr.io/x/**", "docker.io/library/nginx"}, true},
+		"on every route":           {alice, "harbor", []string{"ghcr.io/**"}, true},
+		"another's":                {Client{Subject: "bob"}, "harbor", []string{"docker.io/**"}, false},
+		"nothing there":            {alice, "harbor", []string{"ghcr.io/y/**"}, false},
+		"nobody":                   {Client{}, "harbor", []string{"docker.io/**"}, false},
+		"Harbor's word":            {ofHarbor, "harbor", []string{"docker.io/**"}, true},
+		"another than it is of":    {ofHarbor, "second", []string{"docker.io/**"}, false},
+		"no name that leads to it": {alice, "harbor", nil, false},
+	} {
+		gate, _ := gateOf(fixedMode{}, policy, false)
+		if got := gate.Shows(test.client, test.upstream, pattern.All(test.names...)); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+	if len(granted.asked) > 0 {
+		t.Errorf("Harbor was asked for %v", granted.asked)
+	}
+}
+
 // An answer to somebody is for nobody else.
 func TestAuthenticates(t *testing.T) {
 	anonymous, _ := gateOf(NewAnonymous(nil), Everything(), false)

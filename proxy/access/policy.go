@@ -58,6 +58,11 @@ func (r Rule) opens(repository Repository) bool {
 	return slices.ContainsFunc(repository.Names, func(name string) bool { return pattern.Match(r.Pull, name) })
 }
 
+// mayOpen tells whether the rule is about any name that one of those patterns stands for.
+func (r Rule) mayOpen(names []pattern.Pattern) bool {
+	return slices.ContainsFunc(names, func(p pattern.Pattern) bool { return slices.ContainsFunc(r.Pull, p.Overlaps) })
+}
+
 // about tells the log which rules are about a client that none allowed what it asked
 // for: by the index that they have in the configuration.
 func (p Policy) about(c Client) error {

@@ -114,6 +114,8 @@ func (r Route) idle(wanted string) (what, fix string) {
 		return fmt.Sprintf("opens nothing: with what comes before it upstream, a repository's name has at most %d characters", registry.MaxName), "write a shorter one"
 	case len(name) <= registry.MaxName && !registry.ValidName(name):
 		return "opens nothing: no repository can have such a name", "write lower-case letters and digits, with one of . _ - / between them, and * or ** for any text"
+	case r.hosted(name):
+		return "opens nothing: on Docker Hub no user has a . in its name", "give the registry that is meant a route of its own"
 	case strings.Contains(name, "/"):
 		return "", ""
 	case r.Name == DockerHub:

@@ -54,6 +54,7 @@ func TestConflicts(t *testing.T) {
 
 		"official":            {[]route.Route{leads("docker.io", "harbor/hub-proxy", "library/**", "nginx", "nginx-*", "*")}, []string{"docker.io.repositories[1] opens nothing; write library/nginx", "docker.io.repositories[2] opens nothing; write library/nginx-*", "docker.io.repositories[3] opens nothing; write library/*"}},
 		"official, no prefix": {[]route.Route{leads("docker.io", "harbor", "nginx")}, []string{"docker.io.repositories[0] opens nothing; write library/nginx"}},
+		"a host on the Hub":   {[]route.Route{leads("docker.io", "harbor/hub-proxy", "gcr.io/**", "*.io/x", "**.io/x", "acme/a.b", "library/a.*")}, []string{"docker.io.repositories[0] opens nothing: on Docker Hub; give the registry", "docker.io.repositories[1] opens nothing: on Docker Hub; give the registry"}},
 		"a project":           {[]route.Route{leads("harbor.example.com", "harbor", "team-a")}, []string{"harbor.example.com.repositories[0] opens nothing; write team-a/**"}},
 		"projects":            {[]route.Route{leads("harbor.example.com", "harbor", "team-*")}, []string{"harbor.example.com.repositories[0] opens nothing; write team-*/**"}},
 

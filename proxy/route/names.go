@@ -16,26 +16,24 @@ func (t *Table) Names(upstream, repository string) []string {
 }
 
 // Of is the route whose settings hold for upstream's repository, whichever way it is
-// asked for: the one that leads closest to it, and of several to one place the one that
-// opens it. It is a proxy cache if any that leads there is one: a route to a part of it
-// that is silent about that must not make its word be believed. Not ok where none leads
-// there.
+// asked for: the closest of those that open it; where none does, of those that lead
+// there. It is a proxy cache if any that leads there is one, whatever that opens: a route
+// to a part of it that is silent about that must not make its word be believed. Not ok
+// where none leads there.
 func (t *Table) Of(upstream, repository string) (Route, bool) {
-	var closest Route
-	found, cached := false, false
+	var best Route
+	found, opened, cached := false, false, false
 	for _, r := range t.routes {
 		name, below := r.cut(repository)
 		if r.Upstream != upstream || !below {
 			continue
 		}
 		cached = cached || r.ProxyCache
-		if found && len(r.Prefix) < len(closest.Prefix) {
-			continue
-		}
-		if !found || len(r.Prefix) > len(closest.Prefix) || r.opens(name) {
-			closest, found = r, true
+		opens := r.opens(name)
+		if !found || opens && !opened || opens == opened && len(r.Prefix) > len(best.Prefix) {
+			best, found, opened = r, true, opens
 		}
 	}
-	closest.ProxyCache = cached
-	return closest, found
+	best.ProxyCache = cached
+	return best, found
 }

@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 		{"harbor", "hub-proxy", []string{"harbor.example.com:8443/hub-proxy"}, "harbor.example.com:8443"},
 		{"harbor", "hub-proxy-2/acme/app", []string{"harbor.example.com:8443/hub-proxy-2/acme/app"}, "harbor.example.com:8443"},
 		{"harbor", "quay-proxy/coreos/etcd", []string{"harbor.example.com:8443/quay-proxy/coreos/etcd", "quay.io/coreos/etcd"}, "quay.io"},
-		{"harbor", "quay-proxy/acme/app", []string{"harbor.example.com:8443/quay-proxy/acme/app"}, "quay.io"},
+		{"harbor", "quay-proxy/acme/app", []string{"harbor.example.com:8443/quay-proxy/acme/app"}, "harbor.example.com:8443"}, // quay.io does not open it
 		{"harbor", "mirrors/ghcr/acme/app", []string{"ghcr.io/acme/app", "harbor.example.com:8443/mirrors/ghcr/acme/app"}, "ghcr.io"},
 		{"harbor", "mirrors/acme/app", []string{"harbor.example.com:8443/mirrors/acme/app"}, "harbor.example.com:8443"},
 		{"harbor", "quay.io/coreos/etcd", []string{"harbor.example.com:8443/quay.io/coreos/etcd"}, "harbor.example.com:8443"},
@@ -45,12 +45,16 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Of two routes to one place, that one's settings hold which opens the repository.
+// Of routes to one place, or round it, the closest one's settings hold that opens the
+// repository; where none does, those of the closest.
 func TestSettingsAtOnePlace(t *testing.T) {
 	first := route.Route{Name: "a.example.com", Upstream: "harbor", Prefix: "p", Repositories: pattern.All("x/**")}
 	second := route.Route{Name: "b.example.com", Upstream: "harbor", Prefix: "p", Repositories: pattern.All("y/**")}
-	table := route.New([]route.Route{second, first})
-	for repository, want := range map[string]string{"p/x/app": first.Name, "p/y/app": second.Name, "p/z/app": first.Name} {
+	around := route.Route{Name: "c.example.com", Upstream: "harbor", Repositories: pattern.All("*/w/**")}
+	table := route.New([]route.Route{second, around, first})
+	for repository, want := range map[string]string{
+		"p/x/app": first.Name, "p/y/app": second.Name, "p/w/app": around.Name, "p/z/app": first.Name, "q/z/app": around.Name,
+	} {
 		if of, ok := table.Of("harbor", repository); !ok || of.Name != want {
 			t.Errorf("of %s hold the settings of %s, want %s", repository, of.Name, want)
 		}
