@@ -45,11 +45,17 @@ func TestCatalogAfterWhatIsNotThere(t *testing.T) {
 	if got := repositoriesIn(t, w.get(200, "GET /v2/_catalog").body); !slices.Equal(got, want) || !deleted {
 		t.Errorf("%d names, want %d: %v", len(got), len(want), got)
 	}
-	upstream.odd = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(400); return true }
+	upstream.odd = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("last") == "" {
+			return false
+		}
+		w.WriteHeader(400)
+		return true
+	}
 	upstream.questions()
-	w.refused(502, "UNAVAILABLE", "GET /v2/_catalog?last=x")
-	if got := upstream.questions(); len(got) != 2 {
-		t.Errorf("what refuses everything was asked %q", got)
+	w.refused(502, "UNAVAILABLE", "GET /v2/_catalog?last=p/r0001")
+	if got := upstream.questions(); len(got) != 3 {
+		t.Errorf("what knows no last at all was asked %q", got)
 	}
 }
 

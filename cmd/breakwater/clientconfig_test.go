@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"math/big"
 	"net"
@@ -264,5 +266,33 @@ func TestClientConfigHelp(t *testing.T) {
 		if status != exitFine || len(args) > 0 && !strings.Contains(stdout.String(), "--no-fallback") {
 			t.Errorf("%v: exit status %d\n%s", args, status, &stdout)
 		}
+	}
+}
+
+// Told to stop, --write and --remove leave everything as it is.
+func TestClientConfigStops(t *testing.T) {
+	client := clientConfig(t)
+	dir := t.TempDir()
+	if status, _, stderr := client("containerd", "--write", dir); status != exitFine {
+		t.Fatal(stderr)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, args := range [][]string{
+		{"containerd", "--upstream", "https://harbor.example.com", "--write", dir},
+		{"containerd", "--remove", dir},
+	} {
+		command := clientConfigCommand()
+		command.SetArgs(args)
+		command.SetOut(t.Output())
+		command.SetErr(t.Output())
+		command.SilenceUsage = true
+		if err := command.ExecuteContext(stopped); !errors.As(err, new(failure)) || !strings.Contains(err.Error(), "stopped before "+dir) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 3 {
+		t.Errorf("%v, %v: want the three folders, and no other", left, err)
 	}
 }

@@ -33,7 +33,7 @@ func (t *tree) within(folder string, do func(*branch) error) error {
 	if !seen.IsDir() {
 		return fmt.Errorf("%s is not a folder (a symbolic link is not followed): make it one, or remove it", t.path(folder))
 	}
-	root, err := t.root.OpenRoot(folder)
+	root, err := t.root.OpenRoot(folder + "/.") // a pipe that has taken its place is not waited for
 	if err != nil {
 		return err
 	}
