@@ -11,6 +11,7 @@ import (
 
 	"breakwater/blobcache"
 	"breakwater/internal/harbortest"
+	"breakwater/internal/pattern"
 	"breakwater/proxy/registry"
 	"breakwater/proxy/route"
 
@@ -48,7 +49,7 @@ func TestHeldChildrenAreProven(t *testing.T) {
 
 // complete is the policy that has everything of team-a fetched.
 func complete(p *settings) {
-	p.routes = append(p.routes, route.Route{Name: "a.example.com", Upstream: "harbor", Prefix: "team-a", Complete: true, TagTTL: 10 * time.Second})
+	p.routes = append(p.routes, route.Route{Name: "a.example.com", Upstream: "harbor", Prefix: "team-a", Repositories: pattern.All("**"), Complete: true, TagTTL: 10 * time.Second})
 }
 
 // Of a project that is to be complete all that a manifest lists is fetched.
