@@ -19,11 +19,7 @@ type bearer struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, sent, err := b.roundTrip(req)
-	if !sent && req.Body != nil {
-		_ = req.Body.Close() // RoundTrip must close it, on errors too
-	}
-	return resp, err
+	return closing(req, b.roundTrip)
 }
 
 // roundTrip sends the request, and once more where it was refused with a token that

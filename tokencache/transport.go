@@ -40,9 +40,14 @@ type transport struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, sent, err := t.roundTrip(req)
+	return closing(req, t.roundTrip)
+}
+
+// closing closes the body of a request that was not sent, as RoundTrip must on errors too.
+func closing(req *http.Request, roundTrip func(*http.Request) (resp *http.Response, sent bool, err error)) (*http.Response, error) {
+	resp, sent, err := roundTrip(req)
 	if !sent && req.Body != nil {
-		_ = req.Body.Close() // RoundTrip must close it, on errors too
+		_ = req.Body.Close() // of what nobody has read
 	}
 	return resp, err
 }
